@@ -1,0 +1,232 @@
+"""Every error a caller can meet, each with one sentence that says what to do.
+
+The message is for a person; ``code`` is for a program and travels over the wire (RFC 9457
+``type``). No message contains a template, a key, a share or a score.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BlindsightError(Exception):
+    """Base of all errors that this project raises on purpose."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+# -- what the caller asked for -------------------------------------------------------------
+
+
+class UsageError(BlindsightError):
+    """The request itself makes no sense: an unknown name, a missing argument, a bad path."""
+
+    code = "usage"
+
+
+class ParameterError(UsageError):
+    """A parameter set that must not exist."""
+
+    code = "parameters"
+
+
+class InsecureParametersError(ParameterError):
+    """Below 128 bits of security, by the table the scheme cites."""
+
+    code = "parameters-insecure"
+
+
+class InaccurateParametersError(ParameterError):
+    """Scores would wrap, or their noise would exceed what the caller can bear."""
+
+    code = "parameters-inaccurate"
+
+
+class VectorError(UsageError):
+    """A vector that cannot become a template: zero, NaN, infinite, out of range."""
+
+    code = "vector"
+
+
+class DimensionError(VectorError):
+    """A vector of another dimension than the gallery's."""
+
+    code = "dimension"
+
+
+class DuplicateError(UsageError):
+    """An identifier or a name that is already taken."""
+
+    code = "duplicate"
+
+
+# -- pictures ------------------------------------------------------------------------------
+
+
+class ImageError(BlindsightError):
+    """A picture that cannot be used; the message says why and what to do."""
+
+    code = "image"
+
+
+class UnreadableImageError(ImageError):
+    """Not an image, truncated, corrupt, or of an unsupported kind."""
+
+    code = "image-unreadable"
+
+
+class ImageTooLargeError(ImageError):
+    """More pixels or bytes than the stated limit."""
+
+    code = "image-too-large"
+
+
+class NoFaceError(ImageError):
+    """No face was found."""
+
+    code = "no-face"
+
+
+class SeveralFacesError(ImageError):
+    """More than one face where exactly one was needed."""
+
+    code = "several-faces"
+
+
+class ModelError(BlindsightError):
+    """A model file that is missing, unreadable or not what its description says."""
+
+    code = "model"
+
+
+# -- things that do not belong together ----------------------------------------------------
+
+
+class MismatchError(BlindsightError):
+    """Two values that must not meet."""
+
+    code = "mismatch"
+
+
+class KeyMismatchError(MismatchError):
+    """Protected under another key."""
+
+    code = "key-mismatch"
+
+
+class ParamsMismatchError(MismatchError):
+    """Protected under other parameters, or by another scheme."""
+
+    code = "params-mismatch"
+
+
+class ModelMismatchError(MismatchError):
+    """Embeddings of two different models."""
+
+    code = "model-mismatch"
+
+
+# -- the vault -----------------------------------------------------------------------------
+
+
+class VaultError(BlindsightError):
+    """The vault cannot be read or written."""
+
+    code = "vault"
+
+
+class WrongPassphraseError(VaultError):
+    """The passphrase or key file does not open this vault."""
+
+    code = "vault-passphrase"
+
+
+class CorruptVaultError(VaultError):
+    """The vault opens, but a record in it does not authenticate."""
+
+    code = "vault-corrupt"
+
+
+# -- the protocol and its counterpart --------------------------------------------------------
+
+
+class ProtocolError(BlindsightError):
+    """The counterpart, or the way to it, failed."""
+
+    code = "protocol"
+
+
+class MalformedError(ProtocolError):
+    """Bytes that are not what the specification says: truncated, oversized, out of range."""
+
+    code = "malformed"
+
+
+class TamperedError(ProtocolError):
+    """Something that came back is not what was stored, or an answer cannot be right."""
+
+    code = "tampered"
+
+
+class RollbackError(TamperedError):
+    """The server offers an older state than it has acknowledged before."""
+
+    code = "rollback"
+
+
+class UnauthorizedError(ProtocolError):
+    """The server does not accept this token."""
+
+    code = "unauthorized"
+
+
+class NotFoundError(ProtocolError):
+    """The server has no such thing."""
+
+    code = "not-found"
+
+
+class ConflictError(ProtocolError):
+    """Somebody else changed the gallery in between; nothing was changed by this request."""
+
+    code = "conflict"
+
+
+class TooLargeError(ProtocolError):
+    """A body over the server's limit."""
+
+    code = "too-large"
+
+
+class StorageFullError(ProtocolError):
+    """The server's disk is full; nothing was changed."""
+
+    code = "storage-full"
+
+
+class UnavailableError(ProtocolError):
+    """The server cannot be reached, died in the middle, or is shutting down."""
+
+    code = "unavailable"
+
+
+class RefusedError(ProtocolError):
+    """The counterpart understood, and will not (an insecure scheme, an exhausted budget)."""
+
+    code = "refused"
+
+
+def _all(cls: type[BlindsightError]) -> dict[str, type[BlindsightError]]:
+    found = {cls.code: cls}
+    for sub in cls.__subclasses__():
+        found |= _all(sub)
+    return found
+
+
+def by_code(code: str) -> type[BlindsightError]:
+    """The class whose ``code`` this is; `ProtocolError` for one that is unknown here."""
+    return _all(BlindsightError).get(code, ProtocolError)

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: modular arithmetic, transforms and sampling. Knows no scheme."""
