@@ -1,0 +1,1 @@
+"""One package a scheme, all of the same inner shape."""
