@@ -1,0 +1,1 @@
+"""May see faces and secret keys: the vault, the client, the index."""

@@ -1,0 +1,87 @@
+"""The schemes that a client can make a gallery under, and how each gets its key."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from blindsight.core.errors import RefusedError, UsageError
+from blindsight.core.matching import KeyHolder, MatchingParams, Wire
+from blindsight.core.secrets import Secret
+from blindsight.encoding import Encoding
+from blindsight.schemes.bfv.params import Params as BfvParams
+from blindsight.schemes.bfv.reveal import BfvKeyHolder
+from blindsight.schemes.ckks.params import Params as CkksParams
+from blindsight.schemes.ckks.reveal import CkksKeyHolder
+from blindsight.schemes.clear.params import Params as ClearParams
+from blindsight.schemes.clear.secret import ClearKey
+from blindsight.schemes.lattice.params import Params as LatticeParams
+from blindsight.schemes.lattice.reveal import LatticeKeyHolder
+from blindsight.schemes.lattice.secret import SecretKey
+
+Precision = Literal["approximate", "exact"]
+SCHEMES = ("lattice", "bfv", "ckks", "clear")
+NOISE_LIMIT = 2e-3
+"""Standard deviation of a score's error that a gallery bears unless it asks for exactness,
+for vectors of norm 1."""
+
+CKKS_NOISE_LIMIT = 1e-5
+"""The same for `ckks`, whose large modulus makes scores far more precise."""
+
+
+def encoding_for(dimension: int, metric: str, radius: float, precision: Precision) -> Encoding:
+    """The encoding that suits a precision."""
+    if precision not in ("approximate", "exact"):
+        raise UsageError("The precision is approximate or exact.")
+    if precision == "exact":
+        return Encoding.integers(dimension, metric, radius=radius)  # type: ignore[arg-type]
+    return Encoding(dimension, metric, radius=radius)  # type: ignore[arg-type]
+
+
+def params_for(
+    scheme: str, encoding: Encoding, precision: Precision, *, insecure_clear: bool = False
+) -> MatchingParams:
+    """Parameters of a new gallery.
+
+    Raises:
+        RefusedError: the scheme protects nothing, and nobody said ``insecure``.
+        UsageError: no such scheme, or it cannot give this precision.
+
+    """
+    bounds = {
+        "template_norm": encoding.template_norm,
+        "probe_norm": encoding.probe_norm,
+        "score_bound": encoding.score_bound,
+    }
+    unit = encoding.template_scale * encoding.probe_scale
+    if scheme == "lattice":
+        if precision == "exact":
+            return LatticeParams.integers(encoding.width, **bounds)
+        return LatticeParams.approximate(encoding.width, **bounds, noise_limit=NOISE_LIMIT * unit)
+    if scheme == "bfv":
+        if precision != "exact":
+            raise UsageError("The scheme bfv gives exact integers; ask for the precision exact.")
+        return BfvParams.integers(encoding.width, **bounds)
+    if scheme == "ckks":
+        if precision != "approximate":
+            raise UsageError("The scheme ckks is approximate; for exact scores use bfv or lattice.")
+        return CkksParams.approximate(encoding.width, **bounds, noise_limit=CKKS_NOISE_LIMIT * unit)
+    if scheme == "clear":
+        if not insecure_clear:
+            raise RefusedError(
+                "The scheme clear protects nothing; it is for tests and comparisons. Say insecure to use it."
+            )
+        return ClearParams(encoding.width)
+    raise UsageError(f"There is no scheme {scheme!r}; choose one of {', '.join(SCHEMES)}.")
+
+
+def key_holder(scheme: str, wire: Wire, secret: Secret) -> KeyHolder:
+    """The key holder of an existing gallery; ``secret`` is the gallery's one secret."""
+    if scheme == "lattice":
+        return LatticeKeyHolder(SecretKey(LatticeParams.from_wire(wire), Secret(secret.derive("scheme key"))))
+    if scheme == "bfv":
+        return BfvKeyHolder(BfvParams.from_wire(wire), Secret(secret.derive("scheme key")))
+    if scheme == "ckks":
+        return CkksKeyHolder(CkksParams.from_wire(wire), Secret(secret.derive("scheme key")))
+    if scheme == "clear":
+        return ClearKey(ClearParams.parse(wire), "none-" + secret.derive("clear key id").hex()[:16])
+    raise UsageError(f"This version does not know the scheme {scheme!r}.")
