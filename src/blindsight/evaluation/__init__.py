@@ -1,0 +1,1 @@
+"""Measurements: accuracy, cost, and side-by-side benchmarks."""
