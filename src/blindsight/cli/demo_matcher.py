@@ -1,0 +1,169 @@
+"""The demo's matcher: a real server in a process of its own, and a record of what it is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+
+from blindsight.core.errors import UnavailableError
+from blindsight.core.matching import Answer
+from blindsight.core.types import U8, AnyArray
+from blindsight.wire.client import RemoteMatcher
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 25.0
+_KEPT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A matcher that serves."""
+
+    url: str
+    token: str
+    data: Path
+    process_id: int
+
+
+@contextmanager
+def running_matcher(folder: Path) -> Iterator[Running]:
+    """``blindsight serve matcher`` on a free port of this machine; stopped however this is left."""
+    data = folder / "matcher"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSIGHT_")}
+    if "BLINDSIGHT_THREADS" in os.environ:
+        environment["BLINDSIGHT_THREADS"] = os.environ["BLINDSIGHT_THREADS"]
+    command = [sys.executable, "-m", "blindsight", "serve", "matcher"]
+    log = folder / "matcher.log"
+    with log.open("wb") as errors, _signals():
+        process = subprocess.Popen(  # noqa: S603  our own interpreter, our own arguments
+            [*command, "--data", str(data), "--port", "0", "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            said = _first_line(process)
+            if "url" not in said:
+                raise UnavailableError(f"The matcher did not start; {log} says why: {log.read_text()[-500:]}")
+            token = Path(said["token_file"]).read_text().strip()
+            yield Running(said["url"], token, data, process.pid)
+        finally:
+            _stop(process)
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> dict[str, str]:
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    line, deadline = b"", time.monotonic() + _START_SECONDS
+    while not line.endswith(b"\n") and time.monotonic() < deadline:
+        line += process.stdout.read() or b""
+        if process.poll() is not None:
+            break
+        time.sleep(0.01)
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP leave by the same way as Ctrl-C, past every ``finally``."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class RecordingMatcher(RemoteMatcher):
+    """A client that keeps a copy of the first probes it sends and of the answers it gets."""
+
+    def __init__(self, running: Running) -> None:
+        super().__init__(running.url, running.token)
+        self.probes: list[U8] = []
+        self.answers: list[U8] = []
+
+    def search(self, gallery_id: str, key_id: str, params_id: str, probes: U8) -> Answer:
+        answer = super().search(gallery_id, key_id, params_id, probes)
+        if len(self.probes) < _KEPT:
+            self.probes.append(probes.copy())
+            self.answers.append(answer.scores.copy())
+        return answer
+
+
+def stored_numbers(data: Path, body_bytes: int) -> AnyArray:
+    """What lies in the matcher's files of templates, as int32; free slots, all zero, left out."""
+    slots = np.concatenate(
+        [np.fromfile(file, np.uint8).reshape(-1, body_bytes) for file in sorted(data.glob("*.tiles"))]
+    )
+    return np.asarray(slots[slots.any(axis=1)].view("<i4"))
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How even the second byte of some numbers is distributed.
+
+    Attributes:
+        numbers: how many.
+        chi_square: against 256 equally frequent values, by degree of freedom; 1 where even.
+        entropy: bits, of 8.
+        shape: 16 bars, values 0 to 255 in order.
+
+    """
+
+    numbers: int
+    chi_square: float
+    entropy: float
+    shape: str
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def look(numbers: AnyArray) -> Look:
+    """Bits 8 to 15 of integers.
+
+    Not the lowest byte, which is even in plaintext too; and not a high one, which is never
+    full because the modulus is below a power of two.
+    """
+    counts = np.bincount(((numbers.reshape(-1) >> 8) & 0xFF).astype(np.int64), minlength=256)
+    total = int(counts.sum())
+    expected = total / 256
+    chi_square = float(((counts - expected) ** 2).sum() / expected / 255)
+    share = counts[counts > 0] / total
+    groups = counts.reshape(16, 16).sum(axis=1)
+    bars = "".join(_BARS[min(7, int(8 * group / (groups.max() + 1)))] for group in groups)
+    return Look(total, chi_square, float(-(share * np.log2(share)).sum()), bars)
