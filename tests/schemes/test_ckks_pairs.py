@@ -19,15 +19,13 @@ from blindsight.core.errors import (
 )
 from blindsight.schemes.ckks.pairs import (
     EvaluationKeys,
-    KeyRoom,
     PairParams,
     compare,
     compare_by_single_rotations,
-    packed,
-    pieces,
-    unpacked,
 )
 from blindsight.schemes.ckks.reveal import PairKeyHolder
+from blindsight.schemes.seal.packing import packed, unpacked
+from blindsight.schemes.seal.session import KeyRoom, pieces
 
 PARAMS = PairParams()
 

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from blindsight.cli.bench_seal import seal
 from blindsight.cli.options import Json
 from blindsight.cli.output import Output, table
 
 app = typer.Typer(help="Measure a scheme beside a plaintext search.", no_args_is_help=True)
+app.command("seal")(seal)
 
 
 @app.callback()

@@ -11,7 +11,7 @@ The evaluation keys (section 4.2) are sent once, in pieces, and named by their S
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -21,12 +21,12 @@ import numpy as np
 from blindsight.core.errors import (
     InaccurateParametersError,
     MalformedError,
-    NotFoundError,
     ParameterError,
     ParamsMismatchError,
 )
 from blindsight.core.types import U8, AnyArray
 from blindsight.schemes.seal.library import Context, context, guarded, sealapi
+from blindsight.schemes.seal.packing import packed, packed_bytes, unpacked
 from blindsight.schemes.seal.params import (
     CERTAIN,
     CERTAIN_SWITCH,
@@ -35,11 +35,6 @@ from blindsight.schemes.seal.params import (
     primes_below,
     require_secure,
 )
-from blindsight.schemes.seal.public import require_residues
-
-PIECE_BYTES = 1 << 20
-"""Evaluation keys travel in pieces of at most this."""
-
 
 @dataclass(frozen=True, slots=True)
 class PairParams:
@@ -138,56 +133,22 @@ class PairParams:
     @property
     def vector_bytes(self) -> int:
         """Size of a protected vector: one polynomial, and the seed of the other."""
-        return _width(self.primes) * self.degree + SEED_BYTES
+        return packed_bytes(self.primes) * self.degree + SEED_BYTES
 
     @property
     def answer_bytes(self) -> int:
         """Size of an answer: two polynomials modulo one prime."""
-        return 2 * _width(self.primes[:1]) * self.degree
+        return 2 * packed_bytes(self.primes[:1]) * self.degree
 
     @property
     def key_bytes(self) -> int:
         """Size of all evaluation keys: one for the square, one for each rotation."""
-        return (1 + len(self.steps)) * 2 * (_width(self.moduli) * self.degree + SEED_BYTES)
+        return (1 + len(self.steps)) * 2 * (packed_bytes(self.moduli) * self.degree + SEED_BYTES)
 
 
 def element(params: PairParams, step: int) -> int:
     """SEAL's Galois element of a rotation."""
     return pow(3, step, 2 * params.degree)
-
-
-# -- bytes -----------------------------------------------------------------------------------------
-
-
-def packed(residues: AnyArray, moduli: tuple[int, ...]) -> bytes:
-    """Residues (..., moduli, degree) with as many whole bytes each as their modulus needs."""
-    wide = np.ascontiguousarray(residues, "<u8")[..., np.newaxis].view(np.uint8)
-    flat = wide.reshape(-1, len(moduli), wide.shape[-2], 8)
-    return b"".join(
-        one[k, :, : _bytes(modulus)].tobytes() for one in flat for k, modulus in enumerate(moduli)
-    )
-
-
-def unpacked(data: U8, count: int, moduli: tuple[int, ...], degree: int) -> AnyArray:
-    """What `packed` wrote, uint64 (count, moduli, degree); `MalformedError` for a residue out of range."""
-    out = np.zeros((count, len(moduli), degree, 8), np.uint8)
-    at = 0
-    for one in out:
-        for k, modulus in enumerate(moduli):
-            size = _bytes(modulus)
-            one[k, :, :size] = data[at : at + size * degree].reshape(degree, size)
-            at += size * degree
-    residues = out.view("<u8")[..., 0]
-    require_residues(residues, moduli)
-    return residues
-
-
-def _bytes(modulus: int) -> int:
-    return (modulus.bit_length() + 7) // 8
-
-
-def _width(moduli: tuple[int, ...]) -> int:
-    return sum(map(_bytes, moduli))
 
 
 # -- evaluation keys ---------------------------------------------------------------------------------
@@ -220,39 +181,6 @@ class EvaluationKeys:
 def _key(params: PairParams, data: U8) -> tuple[AnyArray, U8]:
     cut = len(data) - 2 * SEED_BYTES
     return unpacked(data[:cut], 2, params.moduli, params.degree), data[cut:].reshape(2, SEED_BYTES)
-
-
-def pieces(data: bytes, size: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Evaluation keys as they are sent."""
-    return (data[at : at + size] for at in range(0, len(data), size))
-
-
-class KeyRoom:
-    """Evaluation keys that a server has received, by digest: the latest few."""
-
-    def __init__(self, most: int = 64) -> None:
-        self._most = most
-        self._keys: dict[str, EvaluationKeys] = {}
-
-    def receive(self, params: PairParams, digest: str, parts: Iterable[bytes]) -> EvaluationKeys:
-        """Put pieces together. `MalformedError` unless they are the keys that the digest names."""
-        data = bytearray()
-        for part in parts:
-            data += part
-            if len(data) > params.key_bytes:
-                raise MalformedError("More bytes of evaluation keys came than these parameters have.")
-        if sha256(data).hexdigest() != digest:
-            raise MalformedError("The evaluation keys were damaged on the way; send them again.")
-        keys = EvaluationKeys.load(params, bytes(data))
-        self._keys[digest] = keys
-        while len(self._keys) > self._most:
-            del self._keys[next(iter(self._keys))]
-        return keys
-
-    def __getitem__(self, digest: str) -> EvaluationKeys:
-        if digest not in self._keys:
-            raise NotFoundError("The server does not have these evaluation keys (any more); send them first.")
-        return self._keys[digest]
 
 
 # -- comparing ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ Every exception that SEAL throws leaves here as an error of `blindsight.core.err
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import struct
 import threading
@@ -138,7 +139,7 @@ class Context:
     Attributes:
         degree: of the ring.
         primes: of fresh ciphertexts.
-        special: the prime of key switching.
+        special: the prime of key switching; 0 where there is none, and so no evaluation key.
         seal: SEAL's own context.
         evaluator: what computes.
         encoder: numbers to plaintexts.
@@ -158,7 +159,7 @@ class Context:
     @property
     def moduli(self) -> tuple[int, ...]:
         """The primes of keys."""
-        return (*self.primes, self.special)
+        return (*self.primes, self.special) if self.special else self.primes
 
     # -- ciphertexts -----------------------------------------------------------------------------
 
@@ -259,6 +260,24 @@ class Context:
             _scratch.load(found, self.seal, _headed(parts))
         return found
 
+    def public_residues(self, public: Any) -> U64:
+        """SEAL's public key as residues, uint64 (2, moduli, degree); its second half is not seeded."""
+        shape = (2, len(self.moduli), self.degree)
+        start = _HEAD.size + _HEADER.size + 8
+        stream = _scratch.save(public, start + 8 * math.prod(shape))
+        if len(stream) != start + 8 * math.prod(shape):
+            raise MalformedError("SEAL wrote a public key of another shape than expected.")
+        return stream[start:].copy().view("<u8").reshape(shape)
+
+    def public_key(self, residues: AnyArray) -> Any:
+        """SEAL's public key from checked residues (2, moduli, degree): an encryption of zero."""
+        found = sealapi().PublicKey()
+        with guarded("A public key does not fit its parameters; it was damaged on the way."):
+            _scratch.load(
+                found, self.seal, _headed(self._ciphertext(residues, True, 1.0, b"", self.levels[-1]))
+            )
+        return found
+
     def secret_key(self, ternary: NDArray[np.int8]) -> Any:
         """SEAL's secret key from its coefficients, int8 (degree,) in {-1, 0, 1}."""
         found = sealapi().SecretKey()
@@ -300,7 +319,7 @@ def context(
     kind = {"bfv": api.SCHEME_TYPE.BFV, "ckks": api.SCHEME_TYPE.CKKS}[scheme]
     parameters = api.EncryptionParameters(kind)
     parameters.set_poly_modulus_degree(degree)
-    parameters.set_coeff_modulus([api.Modulus(p) for p in (*primes, special)])
+    parameters.set_coeff_modulus([api.Modulus(p) for p in (*primes, special) if p])
     if scheme == "bfv":
         parameters.set_plain_modulus(plain)
     seal = api.SEALContext(parameters, True, api.SEC_LEVEL_TYPE.TC128)

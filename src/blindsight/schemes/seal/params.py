@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from blindsight.core.errors import InsecureParametersError, MalformedError, ParameterError
 from blindsight.core.matching import Wire
@@ -40,11 +40,13 @@ HINT_BYTES = 32
 def require_secure(degree: int, primes: tuple[int, ...], special: int) -> None:
     """Raise `InsecureParametersError` where the modulus is over the table's for this degree.
 
+    ``special`` is 0 where there is no prime for key switching.
+
     Raises `ParameterError` for moduli that SEAL could not transform by.
     """
     if type(degree) is not int or degree not in LARGEST_MODULUS:
         raise ParameterError(f"The degree is one of {', '.join(map(str, LARGEST_MODULUS))}.")
-    moduli = (*primes, special)
+    moduli = (*primes, special) if special else primes
     numbers = all(type(p) is int and 2 <= p < 2**60 for p in moduli)
     if not primes or not numbers or len(set(moduli)) < len(moduli):
         raise ParameterError("The moduli are different primes below 2^60.")
@@ -153,38 +155,65 @@ class SealParams:
 
     def wire(self) -> dict[str, int | str]:
         """Flat: the primes joined by a comma, floats in hexadecimal."""
-        fields: dict[str, Any] = asdict(self)
-        for name, value in fields.items():
-            if isinstance(value, float):
-                fields[name] = value.hex()
-        fields["primes"] = ",".join(map(str, self.primes))
-        return fields
+        return travelling(self)
 
     @classmethod
     def from_wire(cls, wire: Wire) -> Self:
         """Parse what `wire` wrote; `MalformedError` where it did not."""
-        fields: dict[str, Any] = dict(wire)
-        names = {field.name: field.type for field in dataclasses.fields(cls)}
-        if set(fields) != set(names):
-            raise MalformedError(f"Parameters of {cls.scheme} have the fields {', '.join(sorted(names))}.")
-        try:
-            fields["primes"] = tuple(int(p) for p in str(fields["primes"])[:64].split(","))
-            for name, kind in names.items():
-                if kind == "float":
-                    fields[name] = float.fromhex(str(fields[name])[:64])
-        except (ValueError, OverflowError) as error:
-            raise MalformedError(
-                f"The parameters of {cls.scheme} are not written as the specification says."
-            ) from error
-        params = cls(**fields)
-        if params.wire() != dict(wire):
-            raise MalformedError(f"The parameters of {cls.scheme} are not written as the specification says.")
-        return params
+        return parsed_fields(cls, wire)
 
     @property
     def params_id(self) -> str:
-        canonical = json.dumps(self.wire(), sort_keys=True).encode()
-        return f"{self.scheme}-" + hashlib.sha256(canonical).hexdigest()[:16]
+        return wire_name(self.scheme, self.wire())
+
+
+P = TypeVar("P", bound="Travelling")
+
+
+class Travelling(Protocol):
+    """A parameter set, a frozen dataclass, that `travelling` writes and `parsed_fields` reads."""
+
+    scheme: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def wire(self) -> dict[str, int | str]: ...
+
+
+def travelling(params: Any) -> dict[str, int | str]:
+    """A parameter set, flat: the primes joined by a comma, floats in hexadecimal."""
+    fields: dict[str, Any] = asdict(params)
+    for name, value in fields.items():
+        if isinstance(value, float):
+            fields[name] = value.hex()
+    fields["primes"] = ",".join(map(str, params.primes))
+    return fields
+
+
+def parsed_fields(cls: type[P], wire: Wire) -> P:
+    """The parameter set that `travelling` wrote; `MalformedError` where it did not."""
+    fields: dict[str, Any] = dict(wire)
+    names = {field.name: field.type for field in dataclasses.fields(cls)}
+    if set(fields) != set(names):
+        raise MalformedError(f"Parameters of {cls.scheme} have the fields {', '.join(sorted(names))}.")
+    try:
+        fields["primes"] = tuple(int(p) for p in str(fields["primes"])[:64].split(","))
+        for name, kind in names.items():
+            if kind == "float":
+                fields[name] = float.fromhex(str(fields[name])[:64])
+    except (ValueError, OverflowError) as error:
+        raise MalformedError(
+            f"The parameters of {cls.scheme} are not written as the specification says."
+        ) from error
+    params = cls(**fields)
+    if params.wire() != dict(wire):
+        raise MalformedError(f"The parameters of {cls.scheme} are not written as the specification says.")
+    return params
+
+
+def wire_name(scheme: str, wire: Wire) -> str:
+    """Names a parameter set: the scheme, and 16 hex digits of SHA-256 over its canonical JSON."""
+    canonical = json.dumps(dict(wire), sort_keys=True).encode()
+    return f"{scheme}-" + hashlib.sha256(canonical).hexdigest()[:16]
 
 
 def primes_below(limit: int, degree: int, count: int) -> tuple[int, ...]:
