@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from blindsight.core.errors import (
+    ConflictError,
     DimensionError,
     InaccurateParametersError,
     InsecureParametersError,
@@ -96,19 +97,46 @@ def test_sizes_are_the_real_ones_and_small(holder, data):
 
 def test_keys_travel_once_by_digest(data):
     digest = hashlib.sha256(data).hexdigest()
-    room = KeyRoom(most=2)
-    parts = list(pieces(data, 100_000))
+
+    def room():
+        return KeyRoom(PARAMS.key_bytes, lambda data: EvaluationKeys.load(PARAMS, data), most=2)
+
+    server, parts = room(), list(pieces(data, 100_000))
     assert max(map(len, parts)) == 100_000
-    assert room.receive(PARAMS, digest, parts).digest == digest
-    assert room[digest].params == PARAMS
+    assert server.received(digest) == 0
+    assert server.receive(digest, parts).digest == digest
+    assert server[digest].params == PARAMS
+    assert server.received(digest) == len(data)
     with pytest.raises(NotFoundError):
-        room["0" * 64]
+        server["0" * 64]
     damaged = [parts[0][:-1] + b"\x01", *parts[1:]]
     for wrong in (damaged, parts[:-1], parts[::-1], []):
+        fresh = room()
         with pytest.raises(MalformedError):
-            KeyRoom().receive(PARAMS, digest, wrong)
+            fresh.receive(digest, wrong)
+        assert fresh.received(digest) == 0
     with pytest.raises(MalformedError):
-        room.receive(PARAMS, digest, (bytes(1 << 20) for _ in range(10**6)))
+        room().receive(digest, (bytes(1 << 20) for _ in range(10**6)))
+
+
+def test_an_upload_goes_on_where_it_broke_off(data):
+    digest = hashlib.sha256(data).hexdigest()
+    server = KeyRoom(len(data), lambda data: data, most=1, unfinished=2)
+    assert server.piece(digest, 0, data[:1000]) == 1000
+    with pytest.raises(ConflictError):
+        server.piece(digest, 1001, data[1001:2000])
+    with pytest.raises(NotFoundError):
+        server[digest]
+    assert server.piece(digest, 500, data[500:3000]) == 3000
+    assert server.received(digest) == 3000
+    assert server.piece(digest, 3000, data[3000:]) == len(data)
+    assert server[digest] == data
+    for other in ("a", "b", "c"):
+        server.piece(other * 64, 0, b"x")
+    assert [server.received(other * 64) for other in "abc"] == [0, 1, 1]
+    second = data[::-1]
+    server.receive(hashlib.sha256(second).hexdigest(), [second])
+    assert server.received(digest) == 0  # the latest one only
 
 
 def test_corrupted_keys(data):

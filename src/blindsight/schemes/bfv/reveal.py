@@ -76,7 +76,9 @@ class WatchKeyHolder:
         blocks = -(-count // p.rows)
         if count < 1 or len(answer) != blocks * p.answer_bytes:
             raise MalformedError("The answer does not have one score for each template.")
-        impossible = "The answer holds scores that no templates have: the server is faulty, or not of this key."
+        impossible = (
+            "The answer holds scores that no templates have: the server is faulty, or not of this key."
+        )
         cut = p.degree * p.answer_bits[0] // 8
         out = np.empty((blocks, p.rows), np.int64)
         for block, data in enumerate(np.frombuffer(answer, np.uint8).reshape(blocks, -1)):
@@ -86,8 +88,12 @@ class WatchKeyHolder:
                 numbers = bits_unpacked(part, p.degree, bits)
                 residues[k, 0] = np.rint(numbers * (p.primes[0] / 2.0**bits)).astype(np.uint64)
             plain = sealapi().Plaintext()
+            try:
+                ciphertext = p.context.ciphertext(residues)
+            except MalformedError as error:
+                raise TamperedError(impossible) from error
             with guarded(impossible, TamperedError):
-                self._key.decryptor.decrypt(p.context.ciphertext(residues), plain)
+                self._key.decryptor.decrypt(ciphertext, plain)
                 scores = np.array(p.context.encoder.decode_int64(plain), np.int64).reshape(2, p.rows)
             if not np.array_equal(scores[0], scores[1]) or np.abs(scores).max() > p.score_bound:
                 raise TamperedError(impossible)

@@ -237,4 +237,3 @@ def _times_limb(values: AnyArray, modulus: np.uint64) -> AnyArray:
     for bits in (4, 4, 3):
         values = (values << np.uint64(bits)) % modulus
     return values
-

@@ -90,8 +90,8 @@ class WatchParams:
             )
         if self.room < 1:
             raise InaccurateParametersError(
-                f"A flood of {self.flood_bits} bits would drown the scores themselves; use larger primes or a "
-                "smaller plaintext modulus."
+                f"A flood of {self.flood_bits} bits would drown the scores themselves; use larger primes or "
+                "fewer bits."
             )
 
     @classmethod
@@ -108,7 +108,7 @@ class WatchParams:
         bounds = (template_norm, probe_norm, score_bound)
         plain = plain_modulus(_DEGREE, 2 * max(bounds))
         special = primes_below(2**60, _DEGREE, 1)[0]
-        for first, second in ((56, 48), (56, 56), (59, 59)):
+        for first, second in ((56, 48), (56, 56), (59, 59)) if plain < 2**31 else ():
             primes = primes_below(2**first, _DEGREE, 2)
             pair = (primes[0], primes_below(2**second, _DEGREE, 1)[0] if second != first else primes[1])
             try:
@@ -185,9 +185,8 @@ class WatchParams:
         """What part of it a score's margin is over all that lies on it; below 1, scores would be wrong."""
         first, second = self.answer_bits
         flooded = (2.0**self.flood_width + CERTAIN * self.noise) / self.modulus
-        rounding = 0.5 / 2**first + CERTAIN * math.sqrt((1 + self.degree * 2 / 3) / 12) * (
-            1 / 2**second + 1 / self.primes[0]
-        )
+        steps = 1 / 2.0**second + 1 / self.primes[0]
+        rounding = 0.5 / 2.0**first + CERTAIN * math.sqrt((1 + self.degree * 2 / 3) / 12) * steps
         return 1 / (2 * self.plain) / (flooded + rounding)
 
     # -- sizes -------------------------------------------------------------------------------------

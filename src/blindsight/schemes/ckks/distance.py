@@ -55,7 +55,9 @@ class DistanceParams:
     def __post_init__(self) -> None:
         numbers = (self.dimension, self.degree, self.bits)
         if not all(type(number) is int and number > 0 for number in numbers) or not 20 <= self.bits < 60:
-            raise ParameterError("Parameters of comparisons are positive integers; the prime has 20 to 59 bits.")
+            raise ParameterError(
+                "Parameters of comparisons are positive integers; the prime has 20 to 59 bits."
+            )
         reals = (self.largest_distance, self.error_limit)
         if not all(isinstance(real, (int, float)) for real in reals) or not (
             0 < self.largest_distance < 1e6 and 0 < self.error_limit < math.inf

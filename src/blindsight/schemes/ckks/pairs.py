@@ -36,6 +36,7 @@ from blindsight.schemes.seal.params import (
     require_secure,
 )
 
+
 @dataclass(frozen=True, slots=True)
 class PairParams:
     """Parameters of 1:1 comparisons.

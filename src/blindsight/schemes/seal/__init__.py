@@ -6,6 +6,8 @@ products of a whole block are ``sum of G_i * P_i`` over the coordinates, without
 
     params     the ring, the 128-bit table, and the sizes of everything that travels
     library    the one door to SEAL: contexts, and bytes to ciphertexts and back
+    packing    residues to bytes and bits
+    session    evaluation keys, sent once, in pieces, by digest
     public     where each byte of a block, a probe and an answer lies; what is checked of it
     compute    the matcher's half
     secret     the key, grown from 32 bytes; block tags and check rows
