@@ -23,6 +23,7 @@ from blindsight.core import errors
 from blindsight.core.errors import BlindsightError
 from blindsight.core.matching import Answer
 from blindsight.core.types import AnyArray
+from blindsight.schemes.ckks import distance
 from blindsight.wire import framing, messages
 
 T = TypeVar("T")
@@ -69,9 +70,9 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
     )
     metrics = Metrics()
     app.add_middleware(Door, token=token, metrics=metrics, max_body=max_body)
-    app.add_exception_handler(BlindsightError, _told)
-    app.add_exception_handler(HTTPException, _told)
-    app.add_exception_handler(RequestValidationError, _told)
+    app.add_exception_handler(BlindsightError, told)
+    app.add_exception_handler(HTTPException, told)
+    app.add_exception_handler(RequestValidationError, told)
     searches, others = anyio.CapacityLimiter(_SEARCHES_AT_ONCE), anyio.CapacityLimiter(_OTHERS_AT_ONCE)
 
     async def work(call: Callable[[], T]) -> T:
@@ -103,17 +104,17 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
         """Make an empty gallery."""
         raw = await body(request)
         made = await work(lambda: matcher.create(messages.decode_spec(raw)))
-        return _message(messages.encode_info(made), 201)
+        return message(messages.encode_info(made), 201)
 
     @app.get("/v1/galleries", **_sends(messages.MEDIA_TYPE, "A list of galleries."))
     async def galleries() -> Response:
         """All active galleries, by name."""
-        return _message(messages.encode_infos(await work(matcher.galleries)))
+        return message(messages.encode_infos(await work(matcher.galleries)))
 
     @app.get(_GALLERY, **_sends(messages.MEDIA_TYPE, "A gallery."))
     async def info(gallery_id: str) -> Response:
         """One gallery, staged or active."""
-        return _message(messages.encode_info(await work(partial(matcher.info, gallery_id))))
+        return message(messages.encode_info(await work(partial(matcher.info, gallery_id))))
 
     @app.delete(_GALLERY, status_code=204)
     async def delete(gallery_id: str) -> Response:
@@ -126,20 +127,20 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
         """A staged gallery takes the place of another, in one step."""
         raw = await body(request)
         done = await work(lambda: matcher.activate(gallery_id, *messages.decode_activate(raw)))
-        return _message(messages.encode_info(done))
+        return message(messages.encode_info(done))
 
     @app.post(_GALLERY + "/blocks", **_takes("A commit."), **_sends(messages.MEDIA_TYPE, "A receipt."))
     async def commit(gallery_id: str, request: Request) -> Response:
         """Write new or replaced blocks, all or none."""
         raw = await body(request)
         revision = await work(lambda: matcher.commit(gallery_id, messages.decode_commit(raw)))
-        return _message(messages.encode_revision(revision))
+        return message(messages.encode_revision(revision))
 
     @app.get(_GALLERY + "/changes", **_sends(messages.MEDIA_TYPE, "A list of changes."))
     async def changes(gallery_id: str, since: Annotated[int, Query(ge=0, lt=1 << 63)] = 0) -> Response:
         """The blocks that changed after a revision."""
         found = await work(partial(matcher.changes, gallery_id, since))
-        return _message(messages.encode_changes(found))
+        return message(messages.encode_changes(found))
 
     @app.post(_GALLERY + "/fetch", **_takes("A fetch."), **_sends(framing.MEDIA_TYPE, "A block a frame."))
     async def fetch(gallery_id: str, request: Request) -> Response:
@@ -159,6 +160,16 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
             return matcher.search(gallery_id, asked.key_id, asked.params_id, asked.probes)
 
         return _streamed(await run_sync(answer, limiter=searches))
+
+    @app.post("/v1/compare", **_takes("A pair."), **_sends(messages.MEDIA_TYPE, "A comparison."))
+    async def compare(request: Request) -> Response:
+        """The distance of two protected vectors, protected; nothing of them is kept."""
+        raw = await body(request)
+
+        def compared() -> bytes:
+            return distance.compare_wire(*messages.decode_pair(raw))
+
+        return message(messages.encode_compared(await run_sync(compared, limiter=searches)))
 
     return app
 
@@ -183,11 +194,12 @@ def _streamed(answer: Answer) -> StreamingResponse:
     )
 
 
-def _message(body: bytes, status: int = 200) -> Response:
+def message(body: bytes, status: int = 200) -> Response:
+    """One MessagePack message as an answer."""
     return Response(body, status, media_type=messages.MEDIA_TYPE)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def told(request: Request, error: Exception) -> Response:
     """Every error that has a sentence; the others end at the door."""
     if isinstance(error, BlindsightError):
         return problem_response(error)

@@ -26,6 +26,7 @@ from blindsight.cli import (
     gallery,
     identify,
     init,
+    lookup,
     serve,
     subject,
     verify,
@@ -49,6 +50,7 @@ app.add_typer(gallery.app, name="gallery")
 app.command("enroll")(enroll.enroll)
 app.command("verify")(verify.verify)
 app.command("identify")(identify.identify)
+app.command("lookup")(lookup.lookup)
 app.add_typer(subject.app, name="subject")
 app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 
 from blindsight.core.errors import MalformedError, NotFoundError, RefusedError, UnavailableError, UsageError
-from blindsight.core.matching import Answer, Block, Changes, GalleryInfo, GallerySpec
+from blindsight.core.matching import Answer, Block, Changes, GalleryInfo, GallerySpec, Wire
 from blindsight.core.types import U8
 from blindsight.wire import framing, messages, problem
 from blindsight.wire.hosts import is_loopback
@@ -86,14 +86,14 @@ class RemoteMatcher:
 
     def create(self, spec: GallerySpec) -> GalleryInfo:
         return messages.decode_info(
-            self._call("POST", "/v1/galleries", messages.encode_spec(spec), safe=False)
+            self.call("POST", "/v1/galleries", messages.encode_spec(spec), safe=False)
         )
 
     def galleries(self) -> list[GalleryInfo]:
-        return messages.decode_infos(self._call("GET", "/v1/galleries"))
+        return messages.decode_infos(self.call("GET", "/v1/galleries"))
 
     def info(self, gallery_id: str) -> GalleryInfo:
-        return messages.decode_info(self._call("GET", _path(gallery_id)))
+        return messages.decode_info(self.call("GET", _path(gallery_id)))
 
     def delete(self, gallery_id: str) -> None:
         with self._sent("DELETE", _path(gallery_id), safe=False):
@@ -101,17 +101,17 @@ class RemoteMatcher:
 
     def activate(self, gallery_id: str, replacing: str, revision: int) -> GalleryInfo:
         body = messages.encode_activate(replacing, revision)
-        return messages.decode_info(self._call("POST", _path(gallery_id) + "/activate", body, safe=False))
+        return messages.decode_info(self.call("POST", _path(gallery_id) + "/activate", body, safe=False))
 
     # -- blocks ----------------------------------------------------------------------------
 
     def commit(self, gallery_id: str, blocks: Sequence[Block]) -> int:
         """One request, as large as the blocks are; the server says how large it may be."""
         body = messages.encode_commit(blocks)
-        return messages.decode_revision(self._call("POST", _path(gallery_id) + "/blocks", body))
+        return messages.decode_revision(self.call("POST", _path(gallery_id) + "/blocks", body))
 
     def changes(self, gallery_id: str, since: int) -> Changes:
-        return messages.decode_changes(self._call("GET", f"{_path(gallery_id)}/changes?since={int(since)}"))
+        return messages.decode_changes(self.call("GET", f"{_path(gallery_id)}/changes?since={int(since)}"))
 
     def fetch(self, gallery_id: str, block_ids: Iterable[int]) -> Iterator[Block]:
         """Blocks as they arrive. An iterator that is left early closes its connection."""
@@ -147,9 +147,16 @@ class RemoteMatcher:
         ids, scores = messages.split_answer(header, data)
         return Answer(header.revision, ids, scores, header.server_ms)
 
+    def compare(self, params: Wire, one: bytes, other: bytes) -> bytes:
+        """The protected distance of two protected vectors; see `blindsight.trusted.pairs`."""
+        return messages.decode_compared(
+            self.call("POST", "/v1/compare", messages.encode_pair(params, one, other))
+        )
+
     # -- plumbing --------------------------------------------------------------------------
 
-    def _call(self, method: str, path: str, body: bytes | None = None, *, safe: bool = True) -> bytes:
+    def call(self, method: str, path: str, body: bytes | None = None, *, safe: bool = True) -> bytes:
+        """One request and its whole answer; ``safe`` to repeat or not."""
         with self._sent(method, path, body, safe=safe) as response:
             return _whole(response, messages.MEDIA_TYPE)
 

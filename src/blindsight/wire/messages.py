@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from blindsight.core.errors import MalformedError
-from blindsight.core.matching import Block, BlockInfo, Changes, GalleryInfo, GallerySpec
+from blindsight.core.matching import Block, BlockInfo, Changes, GalleryInfo, GallerySpec, Wire
 from blindsight.core.types import I64, U8
 from blindsight.wire.fields import Fields, pack, unpack
 
@@ -27,6 +27,7 @@ MAX_BODY: Final = 64 << 20
 MAX_RECORD: Final = 64 << 10
 MAX_SEALED: Final = 4096
 MAX_PROBES: Final = 4096
+_MAX_VECTOR: Final = 1 << 20
 
 GALLERY_ID: Final = re.compile(r"[0-9a-f]{32}")
 _NAME: Final = re.compile(r"[a-z0-9._-]{1,64}")
@@ -238,6 +239,30 @@ def split_answer(header: SearchHeader, data: U8) -> tuple[I64, U8]:
         raise MalformedError("This answer's blocks are not in order.")
     scores = data[8 * header.blocks :].reshape(header.count, header.blocks, header.answer_bytes)
     return ids, scores
+
+
+# -- 1:1 ----------------------------------------------------------------------------------
+
+
+def encode_pair(params: Wire, one: bytes, other: bytes) -> bytes:
+    """Two protected vectors to compare."""
+    return pack({"params": dict(params), "one": one, "other": other})
+
+
+def decode_pair(data: Raw) -> tuple[Wire, bytes, bytes]:
+    """Parameters as they travel, and two protected vectors."""
+    fields = Fields(unpack(data), "pair", frozenset({"params", "one", "other"}))
+    return fields.wire("params"), fields.blob("one", 1, _MAX_VECTOR), fields.blob("other", 1, _MAX_VECTOR)
+
+
+def encode_compared(answer: bytes) -> bytes:
+    """A protected distance."""
+    return pack({"answer": answer})
+
+
+def decode_compared(data: Raw) -> bytes:
+    """A protected distance."""
+    return Fields(unpack(data), "comparison", frozenset({"answer"})).blob("answer", 1, _MAX_VECTOR)
 
 
 # -- parts ---------------------------------------------------------------------------------

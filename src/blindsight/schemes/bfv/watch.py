@@ -37,7 +37,7 @@ LEAKAGE = Leakage(
         (
             "client",
             (
-                "every score of its probe, and how many templates there are, 4096 at a time",
+                "every score of its probe, and how many templates there are",
                 "nothing else of a template, up to a statistical distance of 2^-40 an answer and ring-LWE",
             ),
         ),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from blindsight.core.errors import InaccurateParametersError, MalformedError, ParameterError
+from blindsight.core.matching import Wire
 from blindsight.schemes.seal.library import Context, context, guarded
 from blindsight.schemes.seal.packing import packed_bytes, unpacked
 from blindsight.schemes.seal.params import CERTAIN, SEED_BYTES, SIGMA, primes_below, require_secure
@@ -117,6 +118,37 @@ class DistanceParams:
     def answer_bytes(self) -> int:
         """Size of an answer: one coefficient, and two polynomials."""
         return ANSWER_BYTES * (1 + 2 * self.degree)
+
+    # -- as it travels -------------------------------------------------------------------------------
+
+    def wire(self) -> dict[str, int | str]:
+        """Flat, real numbers in hexadecimal."""
+        return {
+            "dimension": self.dimension,
+            "degree": self.degree,
+            "bits": self.bits,
+            "largest_distance": float(self.largest_distance).hex(),
+            "error_limit": float(self.error_limit).hex(),
+        }
+
+    @classmethod
+    def from_wire(cls, wire: Wire) -> DistanceParams:
+        """Parse what `wire` wrote; `MalformedError` where it did not."""
+        names = ("dimension", "degree", "bits", "largest_distance", "error_limit")
+        if set(wire) != set(names):
+            raise MalformedError(f"Parameters of comparisons have the fields {', '.join(sorted(names))}.")
+        fields: dict[str, Any] = dict(wire)
+        try:
+            for name in names[3:]:
+                fields[name] = float.fromhex(str(fields[name])[:64])
+        except (ValueError, OverflowError) as error:
+            raise MalformedError("A real number among the parameters is not in hexadecimal.") from error
+        return cls(**fields)
+
+
+def compare_wire(wire: Wire, one: bytes, other: bytes) -> bytes:
+    """`compare`, under parameters as they travel."""
+    return compare(DistanceParams.from_wire(wire), one, other)
 
 
 def compare(params: DistanceParams, one: bytes, other: bytes) -> bytes:
