@@ -35,6 +35,7 @@ ROUTES = {
     ("/v1/galleries/{gallery_id}/changes", "get"),
     ("/v1/galleries/{gallery_id}/fetch", "post"),
     ("/v1/galleries/{gallery_id}/search", "post"),
+    ("/v1/compare", "post"),
 }
 
 # Runs in the server's process: every search takes a while.

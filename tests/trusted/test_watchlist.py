@@ -69,7 +69,9 @@ class Recorded:
             self.said.append((name, args))
             if name == "score" and self.forgetful:
                 self.forgetful = False
-                raise NotFoundError("The server does not have these evaluation keys (any more); send them first.")
+                raise NotFoundError(
+                    "The server does not have these evaluation keys (any more); send them first."
+                )
             return getattr(self.owner, name)(*args)
 
         return call

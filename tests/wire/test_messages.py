@@ -45,6 +45,8 @@ VALID = {
     "decode_block": messages.encode_block(block(4)),
     "decode_search": messages.encode_search("key", "clear-1", PROBES),
     "decode_header": messages.encode_header(HEADER),
+    "decode_pair": messages.encode_pair({"bits": 54, "error_limit": "0x1p-10"}, b"one", b"other"),
+    "decode_compared": messages.encode_compared(b"answer"),
 }
 
 ODD = st.recursive(
@@ -73,6 +75,9 @@ def test_messages_come_back_as_they_were():
         for a, b in zip(messages.decode_commit(VALID["decode_commit"]), [block(0), block(1)], strict=True)
     )
     assert messages.decode_revision(VALID["decode_revision"]) == 9
+    pair = ({"bits": 54, "error_limit": "0x1p-10"}, b"one", b"other")
+    assert messages.decode_pair(VALID["decode_pair"]) == pair
+    assert messages.decode_compared(VALID["decode_compared"]) == b"answer"
     assert messages.decode_changes(VALID["decode_changes"]) == CHANGES
     assert messages.decode_fetch(VALID["decode_fetch"]) == [3, 1, 3]
     assert same(messages.decode_block(VALID["decode_block"]), block(4))
