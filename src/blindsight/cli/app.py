@@ -26,6 +26,7 @@ from blindsight.cli import (
     gallery,
     identify,
     init,
+    keys,
     lookup,
     serve,
     subject,
@@ -53,6 +54,7 @@ app.command("identify")(identify.identify)
 app.command("lookup")(lookup.lookup)
 app.add_typer(subject.app, name="subject")
 app.command("calibrate")(calibrate.calibrate)
+app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 
