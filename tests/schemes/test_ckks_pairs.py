@@ -23,8 +23,10 @@ from blindsight.schemes.ckks.pairs import (
     PairParams,
     compare,
     compare_by_single_rotations,
+    vector_ciphertext,
 )
 from blindsight.schemes.ckks.reveal import PairKeyHolder
+from blindsight.schemes.seal.library import guarded
 from blindsight.schemes.seal.packing import packed, unpacked
 from blindsight.schemes.seal.session import KeyRoom, pieces
 
@@ -159,6 +161,23 @@ def test_one_ciphertext_twice_and_made_up_ones(holder, keys):
             compare(PARAMS, keys, wrong, vector)
     with pytest.raises(MalformedError, match="twice"):
         compare(PARAMS, keys, vector, vector)
+
+
+def test_a_ciphertext_at_the_wrong_level(holder, keys):
+    """An answer has one prime left: it is no vector, and SEAL's refusal to mix levels leaves as ours."""
+    one, other = (holder.protect(v) for v in units(2))
+    answer = compare(PARAMS, keys, one, other)
+    with pytest.raises(MalformedError):
+        compare(PARAMS, keys, answer, other)
+    with pytest.raises(MalformedError):
+        holder.reveal(one)
+    made = PARAMS.context
+    fresh = vector_ciphertext(PARAMS, one)
+    low = made.ciphertext(np.ones((2, 1, PARAMS.degree), np.uint64), PARAMS.scale)
+    with pytest.raises(MalformedError, match="levels"), guarded("Ciphertexts of two levels cannot be added."):
+        made.evaluator.add_inplace(fresh, low)
+    with pytest.raises(MalformedError):
+        made.residues(low, 2, 2)
 
 
 def test_vectors_out_of_range(holder):
