@@ -75,7 +75,7 @@ def test_keys_of_another_length(key):
         aes.round_keys([bytes(16), key])
 
 
-# -- the comparison function ----------------------------------------------------------------------------------
+# -- the comparison function ----------------------------------------------------------------------
 
 
 def make(faces, entries, levels, points=None, start=0, portable=True):
