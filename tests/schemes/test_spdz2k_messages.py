@@ -14,12 +14,13 @@ from blindsight.schemes.spdz2k.messages import (
     Header,
     Kind,
     Layout,
+    cut,
     pack_bits,
     unpack_bits,
 )
 from blindsight.schemes.spdz2k.params import Params
 from blindsight.schemes.spdz2k.public import Grant, Masks, Source
-from two_parties import FULL, SMALL, Rig, vectors, watchlist
+from two_parties import FULL, SMALL, Rig, through, vectors, watchlist
 
 RNG = np.random.default_rng(5)
 
@@ -185,3 +186,29 @@ def test_masks():
             Masks.parse(wrong, SMALL)
     with pytest.raises(MalformedError):
         Masks.parse(data, FULL)
+
+
+def test_messages_are_cut_by_faces():
+    w = watchlist(SMALL, 5, RNG)
+    rig = Rig(w)
+    x = vectors(SMALL, 6, RNG)
+    material, shared = rig.deal(x)
+    layout = rig.dealer.grants[0].layout
+    found = {}
+    for first, count in ((0, 1), (1, 3), (5, 1)):
+        inputs = cut(shared.message, layout, first, count)
+        parts = [cut(m, layout, first, count) for m in material]
+        runs = [s.begin(m, inputs) for s, m in zip(rig.sessions, parts, strict=True)]
+        one, _ = through(runs)
+        found |= dict(zip(range(first, first + count), one.bits.tolist(), strict=True))
+    for face, number in zip(x, shared.numbers, strict=True):
+        if number in found:
+            assert found[number] == w.matches(face[np.newaxis])[0].tolist()
+    assert cut(shared.message, layout, 0, 6) == shared.message
+    opening = Header(Kind.OPEN, bytes(16), 0, 1).pack()
+    for message, first, count in (
+        (shared.message, 0, 7), (shared.message, 6, 1), (shared.message, 0, 0), (shared.message, -1, 2),
+        (shared.message[:-8], 0, 1), (opening + bytes(88), 0, 1), (b"", 0, 1),
+    ):  # fmt: skip
+        with pytest.raises(MalformedError):
+            cut(message, layout, first, count)

@@ -126,7 +126,7 @@ def test_thresholds():
             p.threshold(wrong)
 
 
-# -- embeddings to integers ------------------------------------------------------------------------------------
+# -- embeddings to integers -------------------------------------------------------------------------
 
 
 def test_quantise_rounds():
@@ -149,7 +149,7 @@ def test_vectors_that_are_refused_and_never_clipped(vector, error):
         quantise(make(dimension=2), vector)
 
 
-# -- watchlists ------------------------------------------------------------------------------------------------------
+# -- watchlists -------------------------------------------------------------------------------------
 
 
 def listed(**changes):

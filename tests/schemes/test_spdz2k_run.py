@@ -30,7 +30,7 @@ from two_parties import FULL, SMALL, Rig, through, vectors, watchlist
 RNG = np.random.default_rng(17)
 
 
-# -- right ---------------------------------------------------------------------------------------------------
+# -- right ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("source", Source)
@@ -198,7 +198,7 @@ def test_the_same_randomness_gives_the_same_material():
     assert one.deal(1).material != Dealer(SMALL, w.digest, 3, camera="a").deal(1).material
 
 
-# -- what travels says nothing ---------------------------------------------------------------------------------
+# -- what travels says nothing ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dummies", [False, True])
@@ -228,7 +228,7 @@ def test_places_say_nothing():
     assert 140 < first < 260
 
 
-# -- the order of things -----------------------------------------------------------------------------------------
+# -- the order of things ----------------------------------------------------------------------------
 
 
 def test_steps_out_of_order():
@@ -372,7 +372,7 @@ def test_many_sessions_side_by_side():
     assert not faults
 
 
-# -- the camera --------------------------------------------------------------------------------------------------
+# -- the camera -------------------------------------------------------------------------------------
 
 
 def test_the_sharer_uses_each_mask_once():

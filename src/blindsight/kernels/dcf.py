@@ -13,7 +13,7 @@ All additions are XOR. No branch and no address depends on anything but the publ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numba import njit
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from blindsight.kernels.accumulate import address
 from blindsight.kernels.aes import BLOCKS, LANES, mix, mix_portable, round_keys
+from blindsight.kernels.threads import split
 
 U64 = NDArray[np.uint64]
 
@@ -29,11 +30,20 @@ _SEED = np.uint64(2**64 - 4)  # all but the two low bits
 _ALL = np.uint64(2**64 - 1)
 _ASKED = BLOCKS // 2  # functions evaluated side by side
 _MADE = BLOCKS // 8  # functions generated side by side
+_ALONE = 4096, 1024  # functions below which a second thread costs more than it brings: to evaluate, to make
 
 
 def correction_words(levels: int, entries: int) -> int:
     """Words of all corrections of one face, the last ones included."""
     return 4 * levels * entries + 2 * entries
+
+
+def _shared(work: Callable[[int, int], None], points: U64, alone: int, step: int) -> None:
+    """Do the entries in one go, or on several threads where there are many."""
+    if points.size < alone:
+        work(0, points.shape[1])
+    else:
+        split(work, points.shape[1], step)
 
 
 # -- evaluation ------------------------------------------------------------------------------------
@@ -83,8 +93,18 @@ def _end(last: U64, seeds: U64, control: U64, sums: U64, out: U64) -> None:
 
 @njit(nogil=True, cache=True)
 def _evaluate(
-    party: int, points: U64, roots: U64, words: U64, start: int, levels: int, keys: U64, out: U64
+    party: int,
+    points: U64,
+    roots: U64,
+    words: U64,
+    start: int,
+    levels: int,
+    keys: U64,
+    out: U64,
+    first: int,
+    stop: int,
 ) -> None:
+    """The entries from ``first`` to ``stop`` of all faces."""
     faces, entries = points.shape
     blocks = np.zeros((BLOCKS, 2), np.uint64)
     seeds, sums = np.empty((_ASKED, 2), np.uint64), np.empty((_ASKED, 2), np.uint64)
@@ -92,8 +112,8 @@ def _evaluate(
     end = start + 4 * levels * entries
     for face in range(faces):
         row = words[face]
-        for a in range(0, entries, _ASKED):
-            b = min(a + _ASKED, entries)
+        for a in range(first, stop, _ASKED):
+            b = min(a + _ASKED, stop)
             _begin(party, roots[face, a:b], seeds, control, sums)
             for level in range(levels):
                 shift = np.uint64(levels - 1 - level)
@@ -180,7 +200,12 @@ def evaluate(
     if portable:
         _evaluate_portable(party, points, roots, words, start, levels, keys, out)
     else:
-        _evaluate(party, points, roots, words, start, levels, round_keys(keys), out)
+        schedules = round_keys(keys)
+
+        def work(a: int, b: int) -> None:
+            _evaluate(party, points, roots, words, start, levels, schedules, out, a, b)
+
+        _shared(work, points, _ALONE[0], _ASKED)
     return out
 
 
@@ -253,8 +278,18 @@ def _close(seeds: U64, sums: U64, last: U64) -> None:
 
 @njit(nogil=True, cache=True)
 def _generate(
-    points: U64, payloads: U64, roots_0: U64, roots_1: U64, words: U64, start: int, levels: int, keys: U64
+    points: U64,
+    payloads: U64,
+    roots_0: U64,
+    roots_1: U64,
+    words: U64,
+    start: int,
+    levels: int,
+    keys: U64,
+    first: int,
+    stop: int,
 ) -> None:
+    """The entries from ``first`` to ``stop`` of all faces."""
     faces, entries = points.shape
     blocks = np.zeros((BLOCKS, 2), np.uint64)
     seeds, sums = np.empty((_MADE, 2, 2), np.uint64), np.empty((_MADE, 2), np.uint64)
@@ -262,8 +297,8 @@ def _generate(
     end = start + 4 * levels * entries
     for face in range(faces):
         row = words[face]
-        for a in range(0, entries, _MADE):
-            b = min(a + _MADE, entries)
+        for a in range(first, stop, _MADE):
+            b = min(a + _MADE, stop)
             _plant(roots_0[face, a:b], roots_1[face, a:b], seeds, control, sums)
             for level in range(levels):
                 shift = np.uint64(levels - 1 - level)
@@ -360,4 +395,9 @@ def generate(
     if portable:
         _generate_portable(points, payloads, *roots, words, start, levels, keys)
     else:
-        _generate(points, payloads, *roots, words, start, levels, round_keys(keys))
+        schedules = round_keys(keys)
+
+        def work(a: int, b: int) -> None:
+            _generate(points, payloads, *roots, words, start, levels, schedules, a, b)
+
+        _shared(work, points, _ALONE[1], _MADE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -52,6 +53,9 @@ class Kind(IntEnum):
     MASKS = 9
 
 
+_KINDS: Final = {int(kind): kind for kind in Kind}
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The first 32 bytes of every message."""
@@ -69,27 +73,28 @@ class Header:
         """Read a header. `MalformedError` where there is none of this version."""
         if len(message) < HEADER_BYTES:
             raise MalformedError("This message of the two-party protocol is cut off.")
-        magic, version, kind, session, first, count = _HEADER.unpack_from(message)
-        if magic != _MAGIC or version != _VERSION or kind not in set(Kind):
+        magic, version, number, session, first, count = _HEADER.unpack_from(message)
+        kind = _KINDS.get(number)
+        if magic != _MAGIC or version != _VERSION or kind is None:
             raise MalformedError("This is not a message of the two-party protocol, version 1.")
         if count > MAX_FACES or first >= 1 << 63 or (kind != Kind.GRANT) != (count > 0):
             raise MalformedError("This message is about an absurd number of faces.")
-        return cls(Kind(kind), session, first, count)
+        return cls(kind, session, first, count)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Sizes of all messages about ``count`` faces, for one parameter set and number of entries."""
 
     params: Params
     entries: int
 
-    @property
+    @cached_property
     def values(self) -> int:
         """V: authenticated values of a face."""
         return self.params.dimension + 1 + self.entries
 
-    @property
+    @cached_property
     def correction_words(self) -> int:
         """64-bit words of a face's corrections."""
         return correction_words(self.params.levels, self.entries)
@@ -112,25 +117,49 @@ class Layout:
         """Bytes of a face's bits."""
         return -(-self.entries // 8)
 
-    @property
+    @cached_property
     def most_faces(self) -> int:
         """How many faces fit into one run."""
         return min(MAX_FACES, (MAX_BYTES - HEADER_BYTES) // (8 * self.material_words(1)))
 
+    @cached_property
+    def _sizes(self) -> dict[Kind, tuple[int, int]]:
+        """Bytes of each kind: for each face, and once beside the header."""
+        inputs = 8 * (self.params.dimension + 1)
+        return {
+            Kind.MATERIAL_0: (8 * self.material_words(0), 0),
+            Kind.MATERIAL_1: (8 * self.material_words(1), 0),
+            Kind.INPUTS: (inputs, 0),
+            Kind.MASKS: (inputs, 0),
+            Kind.OPEN: (8 * self.entries, NAMED_BYTES + HASH_BYTES),
+            Kind.BITS: (self.bit_bytes, 0),
+            Kind.CHECK: (0, HASH_BYTES),
+            Kind.ABORT: (0, 1),
+        }
+
     def size(self, kind: Kind, count: int) -> int:
         """Bytes of a message, its header included; grants have no fixed size."""
-        face = {
-            Kind.MATERIAL_0: 8 * self.material_words(0),
-            Kind.MATERIAL_1: 8 * self.material_words(1),
-            Kind.INPUTS: 8 * (self.params.dimension + 1),
-            Kind.MASKS: 8 * (self.params.dimension + 1),
-            Kind.OPEN: 8 * self.entries,
-            Kind.BITS: self.bit_bytes,
-            Kind.CHECK: 0,
-            Kind.ABORT: 0,
-        }[kind]
-        once = {Kind.OPEN: NAMED_BYTES + HASH_BYTES, Kind.CHECK: HASH_BYTES, Kind.ABORT: 1}.get(kind, 0)
+        face, once = self._sizes[kind]
         return HEADER_BYTES + count * face + once
+
+
+def cut(message: Message, layout: Layout, first: int, count: int) -> bytes:
+    """The part of a material, inputs or masks message that is about some of its faces.
+
+    Raises:
+        MalformedError: not such a message, or one that does not hold all of these faces.
+
+    """
+    header = Header.parse(message)
+    parts = (Kind.MATERIAL_0, Kind.MATERIAL_1, Kind.INPUTS, Kind.MASKS)
+    if header.kind not in parts or len(message) != layout.size(header.kind, header.count):
+        raise MalformedError("This message cannot be cut by faces.")
+    if not (count > 0 and header.first <= first and first + count <= header.first + header.count):
+        raise MalformedError("This message does not hold these faces.")
+    face = layout.size(header.kind, 1) - HEADER_BYTES
+    start = HEADER_BYTES + (first - header.first) * face
+    part = Header(header.kind, header.session, first, count).pack()
+    return part + bytes(memoryview(message)[start : start + count * face])
 
 
 def body_words(message: Message, header: Header) -> U64:

@@ -55,8 +55,8 @@ class Params:
             raise ParameterError(f"Values have 8 to 24 bits, not {self.value_bits}.")
         if self.security_bits < LEAST_SECURITY:
             raise InsecureParametersError(
-                f"{self.value_bits} value bits leave {self.security_bits} bits of statistical security, less than "
-                f"{LEAST_SECURITY}; lower the scale and take at most {RING_BITS - LEAST_SECURITY}."
+                f"{self.value_bits} value bits leave {self.security_bits} bits of statistical security, less "
+                f"than {LEAST_SECURITY}; lower the scale and take at most {RING_BITS - LEAST_SECURITY}."
             )
         if not (self.norm >= 1 and 4 * self.norm**2 < 2 ** (self.value_bits - 1)):
             raise InaccurateParametersError(

@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from blindsight.core.errors import MalformedError, ParamsMismatchError, UsageError
-from blindsight.core.types import frozen
 from blindsight.schemes.spdz2k.messages import (
     HASH_BYTES,
     HEADER_BYTES,
