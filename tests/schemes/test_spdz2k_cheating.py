@@ -87,6 +87,7 @@ class FlipsABitAndHidesIt(FlipsABit):
         super()._check(message)
         self._match = self._match.copy()
         self._match[0, 0] ^= 1
+        self._chosen = self._choose()
         return self._header(Kind.CHECK) + self._result_hash(self._grant.party)
 
 
@@ -528,6 +529,7 @@ TAMPERINGS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ten_thousand_tamperings():
     """None is accepted by both; those that change nothing that a party sends are counted apart.
 

@@ -377,13 +377,18 @@ class Comparison:
         except MalformedError:
             self._abort(MalformedMessageError, "The other party's bits are not as the specification says.")
         self._match = self._own_bits ^ theirs
+        self._chosen = self._choose()
         return self._header(Kind.CHECK) + self._result_hash(self._grant.party)
 
     def _result_hash(self, party: int) -> bytes:
         """What this party sends, and what the other one must send: they differ in the role alone."""
-        chosen = np.uint64(0) - self._match.astype(np.uint64)
-        z = self._u ^ (chosen[..., np.newaxis] & self._half.payload)
-        return self._transcript_hash(b"check" + bytes([party]), z.astype("<u8", copy=False).tobytes())
+        return self._transcript_hash(b"check" + bytes([party]), self._chosen)
+
+    def _choose(self) -> bytes:
+        """All z: what is left of a token once the match is taken out; the same on both sides."""
+        mask = np.uint64(0) - self._match.astype(np.uint64)
+        z = self._u ^ (mask[..., np.newaxis] & self._half.payload)
+        return z.astype("<u8", copy=False).tobytes()
 
     def _transcript_hash(self, label: bytes, last: bytes = b"") -> bytes:
         hashed = hashlib.sha256(label + self._grant.context)
