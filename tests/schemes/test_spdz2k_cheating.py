@@ -211,6 +211,7 @@ def test_garbage_at_each_step(which, what):
 
     ends = outcomes(rig.begin(vectors(SMALL, 2, RNG)), alter)
     assert type(ends[1]) is errors.MalformedMessageError
+    assert max(map(len, ends[1].evidence.received)) <= size + 200
     assert isinstance(ends[0], Matches if which is Kind.CHECK else errors.CounterpartAbortError)
 
 

@@ -11,7 +11,6 @@ not an x86 processor: `mix_portable`, through the ``cryptography`` package, on a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +33,7 @@ BLOCKS = 32
 
 def _lanes() -> int:
     """64-bit lanes of the widest registers that this processor has AES instructions for."""
-    if os.environ.get("BLINDSIGHT_PORTABLE_AES") or not llvm.get_process_triple().startswith("x86_64"):
+    if not llvm.get_process_triple().startswith("x86_64"):
         return 0
     features = llvm.get_host_cpu_features()
     if features.get("vaes", False) and features.get("avx512f", False):

@@ -208,7 +208,11 @@ class Session:
         self._running = None
 
     def end(self) -> None:
-        """End the session and forget its key; also what an abort does."""
+        """End the session and forget its key; also what an abort does.
+
+        To be called too when the other party's notice of an abort arrives after this party had
+        its result: the other one has none.
+        """
         with self.lock:
             self._over = True
             self.alpha.fill(0)
@@ -282,7 +286,8 @@ class Comparison:
         """
         with self._session.lock:
             self._require(*_EXPECTED)
-            message = bytes(message)
+            # One byte too many is enough to refuse a message; evidence need not hold gigabytes of it.
+            message = bytes(memoryview(message)[: self.expected_bytes + 1])
             self._received.append(message)
             self._check_header(message)
             if self._step is Step.OPEN:
