@@ -162,7 +162,10 @@ def error_of_each_pair(
     with sheet(6.4, 0.9 + 1.55 * len(schemes), len(schemes)) as (drawing, panels):
         for number, (axes, (label, rate)) in enumerate(zip(panels, rates.items(), strict=True)):
             at, colour = schemes[label].pairs, series(number)["color"]
-            axes.plot(at, np.maximum(rate, least), ".", markersize=2.5, color=colour, alpha=0.6)
+            dot = 2.5 if len(at) > 300 else 5.0
+            axes.plot(
+                at, np.maximum(rate, least), ".", markersize=dot, color=colour, alpha=0.7, clip_on=False
+            )
             axes.axhline(mark, color=INK, linewidth=1.0)
             axes.set_yscale("log")
             axes.set_ylim(least, most)
