@@ -102,7 +102,9 @@ def save_embeddings(path: str | os.PathLike[str], found: PhotoEmbeddings) -> Non
                     file,
                     about=np.frombuffer(json.dumps(about).encode(), np.uint8),
                     digests=_digests(order),
-                    vectors=np.array([vectors[digest] for digest in order], "<f4").reshape(-1, dimension),
+                    vectors=np.array([vectors[digest] for digest in order], "<f4").reshape(
+                        len(order), dimension
+                    ),
                     rejected=_digests([*reasons]),
                 )
             beside.replace(path)
