@@ -23,6 +23,7 @@ from blindsight.cli import (
     demo,
     doctor,
     enroll,
+    evaluate,
     gallery,
     identify,
     init,
@@ -57,6 +58,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def _version(wanted: bool) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from blindsight.core.errors import UsageError
-from blindsight.core.types import frozen
-from blindsight.evaluation.figures import Plot, csv_text, finished, legible, series, sheet
+from blindsight.core.types import I64, frozen
+from blindsight.evaluation.figures import INK, Plot, csv_text, finished, legible, series, sheet
 from blindsight.evaluation.scores import F64
 
 
@@ -107,4 +107,73 @@ def error_rates(
         axes.set_title(legible(title))
         drawing.legend(loc="outside lower left", ncols=2)
         table = csv_text(("scheme", "error rate, %", "share of pairs"), rows)
+        return finished(drawing, name, title, table, folder)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPairs:
+    """Two schemes' scores of some pairs of a list, all (n,).
+
+    Attributes:
+        pairs: the pairs' numbers in the list, from 1.
+        plain: scores in the clear.
+        protected: the same pairs' scores under a scheme.
+    """
+
+    pairs: I64
+    plain: F64
+    protected: F64
+
+
+def error_of_each_pair(
+    schemes: Mapping[str, ScoredPairs],
+    *,
+    mark: float,
+    name: str = "error-of-each-pair",
+    title: str = "Error rate of each pair",
+    folder: Path | None = None,
+) -> Plot:
+    """The error rate of every pair in the order of the list, a panel a scheme, as in the paper's Fig. 4.
+
+    The axis is logarithmic; pairs without any error stand on the panel's lower edge, and their
+    number beside the scheme's name. The CSV has both scores of every pair.
+
+    Args:
+        schemes: scores by the schemes' names.
+        mark: an error rate to draw a line at, in percent.
+        name: of the files.
+        title: of the figure.
+        folder: written there where given.
+
+    """
+    if not schemes:
+        raise UsageError("There is nothing to draw; give at least one scheme's scores.")
+    rows: list[tuple[object, ...]] = []
+    rates = {}
+    for label, scored in schemes.items():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rate = np.abs(scored.plain - scored.protected) / np.abs(scored.plain) * 100.0
+        rates[label] = rate
+        columns = (scored.pairs.tolist(), scored.plain, scored.protected, rate)
+        rows += [(label, *row) for row in zip(*columns, strict=True)]
+    shown = np.concatenate([rate[np.isfinite(rate) & (rate > 0)] for rate in rates.values()])
+    least = min(float(shown.min()), mark) / 2 if shown.size else mark / 10
+    most = max(float(shown.max()), mark) * 2 if shown.size else mark * 10
+    with sheet(6.4, 0.9 + 1.55 * len(schemes), len(schemes)) as (drawing, panels):
+        for number, (axes, (label, rate)) in enumerate(zip(panels, rates.items(), strict=True)):
+            at, colour = schemes[label].pairs, series(number)["color"]
+            dot = 2.5 if len(at) > 300 else 5.0
+            axes.plot(
+                at, np.maximum(rate, least), ".", markersize=dot, color=colour, alpha=0.7, clip_on=False
+            )
+            axes.axhline(mark, color=INK, linewidth=1.0)
+            axes.set_yscale("log")
+            axes.set_ylim(least, most)
+            median, free = float(np.nanmedian(rate)), int((rate == 0).sum())
+            without = f", {free:,} without any" if free else ""
+            axes.set_title(f"{legible(label)}: median {median:.2g} %{without}", fontsize=10)
+            axes.set_ylabel("Error rate (%)")
+        panels[-1].set_xlabel(f"Pair, in the order of the list (line: {mark:g} %)")
+        drawing.suptitle(legible(title), x=0.01, ha="left", fontsize=11)
+        table = csv_text(("scheme", "pair", "plain score", "protected score", "error rate, %"), rows)
         return finished(drawing, name, title, table, folder)

@@ -8,22 +8,18 @@ other side's cores.
 
 from __future__ import annotations
 
-import re
 import resource
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from blindsight.core.errors import UnavailableError
 from blindsight.core.types import F32
 from blindsight.encoding import Encoding
+from blindsight.evaluation.loopback import matcher_process, peak_bytes
 from blindsight.evaluation.machine import machine
 from blindsight.trusted.index import EncryptedIndex
 from blindsight.trusted.session import Session
@@ -94,7 +90,7 @@ def bench_lattice(
     gallery = _unit(generator, templates, dim)
     with (
         tempfile.TemporaryDirectory(prefix="blindsight-bench-") as folder,
-        _matcher(Path(folder)) as (url, token, pid),
+        matcher_process(Path(folder)) as (url, token, pid),
     ):
         matcher = RemoteMatcher(url, token)
         index = EncryptedIndex(dim, matcher=matcher)
@@ -114,7 +110,7 @@ def bench_lattice(
         session.scores(index._encoding.probes(_unit(generator, 1, dim)))
         up, down = matcher.sent_bytes - sent, matcher.received_bytes - received
         batch_ms = _batch(session, index._encoding, _unit(generator, batch, dim))
-        server_peak = _peak_of(pid)
+        server_peak = peak_bytes(pid)
         progress("comparing scores with the plaintext")
         std, largest = _errors(session, index._encoding, gallery, generator)
         top1, top10, counted = _agreement(index, gallery, generator, probes)
@@ -263,33 +259,5 @@ def _plaintext_top(gallery: F32, queries: F32, k: int) -> list[tuple[F32, F32]]:
     return list(zip(np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1), strict=True))
 
 
-@contextmanager
-def _matcher(folder: Path) -> Iterator[tuple[str, str, int]]:
-    """A matcher process of its own: address, token, process number."""
-    command = [sys.executable, "-c", _SERVE, str(folder / "matcher")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
-        try:
-            assert process.stdout is not None
-            found = re.fullmatch(r"listening on (http://\S+)\n", process.stdout.readline())
-            if not found:
-                raise UnavailableError("The matcher process did not start.")
-            token = (folder / "matcher" / "token").read_text().strip()
-            yield found[1], token, process.pid
-        finally:
-            process.terminate()
-
-
-_SERVE = "import sys; from blindsight.blind.serve import serve; serve(sys.argv[1], port=0)"
-
-
 def _peak_self() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def _peak_of(pid: int) -> int:
-    """Peak resident memory of another process in bytes, mapped pages included; 0 if not known."""
-    status = Path(f"/proc/{pid}/status")
-    if not status.exists():
-        return 0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text())
-    return int(found[1]) * 1024 if found else 0

@@ -129,9 +129,18 @@ def _det_axis(axes: Axes, axis: str, rates: Sequence[F64]) -> tuple[float, float
 
 
 def roc(
-    schemes: Mapping[str, Verification], *, name: str = "roc", title: str = "ROC", folder: Path | None = None
+    schemes: Mapping[str, Verification],
+    *,
+    nested: bool = False,
+    name: str = "roc",
+    title: str = "ROC",
+    folder: Path | None = None,
 ) -> Plot:
-    """TAR over FAR, the FAR on a logarithmic axis down to what the impostor pairs resolve."""
+    """TAR over FAR, the FAR on a logarithmic axis down to what the impostor pairs resolve.
+
+    Curves that are expected to lie on each other are drawn ``nested``: each narrower than the one
+    before it, so that all of them are seen.
+    """
     _require(schemes)
     rows: list[tuple[object, ...]] = []
     with sheet(6.4, 4.6) as (drawing, (axes,)):
@@ -150,7 +159,10 @@ def roc(
             far, tar = far[resolved], tar[resolved]
             lowest = min(lowest, float(tar[0]))
             text = f"{legible(label)} (AUC {verification.auc():.4f})"
-            axes.plot(np.maximum(far, least), tar, drawstyle="steps-post", label=text, **series(number))
+            style = series(number)
+            if nested:
+                style |= {"linewidth": 1.2 + 1.1 * (len(schemes) - 1 - number), "linestyle": "-"}
+            axes.plot(np.maximum(far, least), tar, drawstyle="steps-post", label=text, **style)
         axes.set_xscale("log")
         axes.set_xlim(min(floor, 0.1), 1.0)
         axes.set_ylim(max(-0.02, lowest - 0.12 * (1.0 - lowest) - 0.02), 1.0 + 0.04 * (1.02 - lowest))

@@ -67,7 +67,7 @@ class Identity:
         """
         if not 0 <= canaries <= MOST_CANARIES:
             raise UsageError(f"A block has 0 to {MOST_CANARIES} canaries.")
-        encoding = encoding_for(dimension, metric, radius, precision)
+        encoding = encoding_for(dimension, metric, radius, precision, scheme=scheme)
         params = params_for(scheme, encoding, precision, insecure_clear=insecure_clear)
         return cls(name, scheme, params.wire(), Secret.fresh(), encoding, model_id, canaries)
 
