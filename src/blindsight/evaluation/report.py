@@ -134,17 +134,28 @@ class Report:
         Raises:
             UsageError: the folder cannot be written.
         """
+        return self._write(folder / "report.html", folder / "csv")
+
+    def write_page(self, page: Path) -> Path:
+        """Write the page under a name of one's own, and its CSV files into ``<name>-csv`` beside it.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        return self._write(page, page.with_name(f"{page.stem}-csv"))
+
+    def _write(self, page: Path, numbers: Path) -> Path:
+        html = self.html()
         try:
-            (folder / "csv").mkdir(parents=True, exist_ok=True)
+            numbers.mkdir(parents=True, exist_ok=True)
             for section in self.sections:
                 for table in section.tables:
-                    _write(folder / "csv" / f"{table.name}.csv", table.csv())
+                    _write(numbers / f"{table.name}.csv", table.csv())
                 for plot in section.plots:
-                    _write(folder / "csv" / f"{plot.name}.csv", plot.csv)
-            page = folder / "report.html"
-            _write(page, self.html())
+                    _write(numbers / f"{plot.name}.csv", plot.csv)
+            _write(page, html)
         except OSError:
-            raise UsageError(f"{folder} cannot be written; choose another folder.") from None
+            raise UsageError(f"{page.parent} cannot be written; choose another folder.") from None
         return page
 
 

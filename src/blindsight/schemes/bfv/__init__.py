@@ -8,7 +8,7 @@ Threat model: the matcher is honest but curious. It learns the number of blocks,
 a template, when blocks change and when probes happen; never a template, a probe or a score.
 
     Morita et al.                       here
-    II-B  choice of p and m             `params.plan_parameters`, `params.slots`
+    II-B  choice of p and m             `blindsight.encoding.rings`: `plan_parameters`, `plan_ring`, `slots`
     II-C  N * 2^(2g) < p                `params.Params`: twice the largest score is below p
     II-B  distance without decryption   `compute.ENGINE`
 """
