@@ -27,6 +27,7 @@ from blindsight.cli import (
     gallery,
     identify,
     init,
+    people,
     serve,
     subject,
     verify,
@@ -51,6 +52,7 @@ app.command("enroll")(enroll.enroll)
 app.command("verify")(verify.verify)
 app.command("identify")(identify.identify)
 app.add_typer(subject.app, name="subject")
+app.add_typer(people.app, name="people")
 app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")

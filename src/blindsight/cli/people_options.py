@@ -25,6 +25,13 @@ Crops = Annotated[
         help="Crops of people, named as Market-1501's, or <person>/<name with the camera, such as cam3>.",
     ),
 ]
+CropsFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        help="Crops, named as Market-1501's, or <person>/<name with the camera, such as cam3>.",
+    ),
+]
 Attributes = Annotated[
     Path | None,
     typer.Option(
