@@ -31,7 +31,7 @@ def info(
         engine = ENGINES[known.scheme]
         content = _content(gallery, known) | {"claim": engine.claim.value}
         params = engine.params(known.params)
-        noise, noise_of = _noise(gallery, getattr(params, "noise", 0.0))
+        noise, noise_of = _noise(gallery, getattr(params, "noise", 0.0) if params.largest_error else 0.0)
         content["parameters"] = dict(params.wire()) | {"params_id": params.params_id}
         content |= {"predicted_noise": noise, "noise_of": noise_of}
         content["bytes"] = {

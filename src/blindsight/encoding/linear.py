@@ -89,8 +89,8 @@ class LinearEncoding:
 
     @property
     def _base(self) -> int:
-        """B, about the largest norm."""
-        return 1 << math.ceil(math.log2(self._longest) / 2)
+        """B, the smallest power of two that no norm is over."""
+        return 1 << ((self._longest - 1).bit_length() + 1) // 2
 
     @property
     def template_norm(self) -> int:

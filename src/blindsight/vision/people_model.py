@@ -65,7 +65,7 @@ class PeopleModel:
         if type(self.bits) is not int or not 1 <= self.bits <= MOST_BITS:
             raise ModelError(f"A model of people quantises to 1 to {MOST_BITS} bits.")
         for value in (self.limit, self.threshold):
-            if type(value) is not float or float(np.float32(value)) != value or not 0.0 <= value < 1e12:
+            if type(value) is not float or not 0.0 <= value < 1e12 or float(np.float32(value)) != value:
                 raise ModelError("The range and the threshold of a model are single precision numbers.")
         try:
             Quantiser(self.bits, self.map.dimension, self.limit)
