@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import time
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,8 +10,9 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
+from blindsight.trusted.gallery import Gallery
 from blindsight.vision import PeopleModel
-from cli.running import BLINDSIGHT, Home, new_home, run
+from cli.running import Home, new_home, run
 from generated_people import write_crowd
 
 SMALL = ["--dimension", "24", "--least-people", "3"]
@@ -98,6 +97,7 @@ def test_identify_takes_crops_too(galleries, crowds):
 def test_what_people_galleries_refuse(galleries, crowds, tmp_path):
     model = crowds / "people.model"
     crops = crowds / "others" / "crops"
+    strangers = crowds / "known" / "crops"
     damaged = tmp_path / "damaged.model"
     damaged.write_bytes(model.read_bytes()[:-1] + b"?")
     create = ["gallery", "create", "x", "--folder", tmp_path / "m", "--embedder"]
@@ -108,6 +108,7 @@ def test_what_people_galleries_refuse(galleries, crowds, tmp_path):
         ([*create, f"people:{model}", "--batch", "4"], 2, "Only the scheme bfv"),
         (["people", "match", "bfv", crops, "--camera", "9"], 2, "no crop of camera 9"),
         (["people", "match", "none", crops], 2, "none"),
+        (["people", "match", "lattice", strangers, "--camera", "1", "--named"], 2, "same name"),
         (["people", "match", "bfv", tmp_path], 2, "no picture"),
     ]  # fmt: skip
     for arguments, code, said in cases:
@@ -191,28 +192,42 @@ def test_bits_as_they_are_typed(text, bits):
     assert parse_bits(text) == bits
 
 
-def test_an_interrupted_evaluation_writes_nothing(tmp_path):
+def test_an_interrupted_evaluation_leaves_nothing(tmp_path, monkeypatch):
     folder = write_crowd(tmp_path / "all", range(44), (1, 2))
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    seen = []
+
+    def press(gallery, probes):
+        seen.append((len(gallery), len(probes), len(list((tmp_path / "scratch").iterdir()))))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("blindsight.evaluation.reid.match_crowds", press)
     report = tmp_path / "reid.html"
-    command = [
-        *BLINDSIGHT,
-        "evaluate",
-        "reid",
-        "--crops",
-        folder,
-        "--splits",
-        "500",
-        *TINY,
-        "--report",
-        report,
-    ]
-    process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(4)
-    assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[-1] == "error: Interrupted."
-    assert {entry.name for entry in tmp_path.iterdir()} == {"all"}
+    done = run("evaluate", "reid", "--crops", folder, "--scheme", "lattice", *TINY, "--report", report)
+    assert (done.code, done.out, done.err) == (130, "", "error: Interrupted.\n")
+    assert seen == [(22, 22, 1)]
+    assert {entry.name for entry in tmp_path.rglob("*") if entry.suffix != ".png"} == {
+        "all", "crops", "attributes.csv", "scratch",
+    }  # fmt: skip
+
+
+def test_an_interrupted_enrolment_goes_on(crowds, tmp_path, monkeypatch):
+    home = new_home(tmp_path / "home")
+    model = f"people:{crowds / 'people.model'}"
+    home.run("gallery", "create", "a", "--folder", tmp_path / "m", "--embedder", model)
+    enroll, calls = Gallery.enroll, []
+
+    def pressed(self, entries):
+        calls.append(len(entries))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        enroll(self, entries)
+
+    monkeypatch.setattr("blindsight.cli.people_match._BATCH", 5)
+    monkeypatch.setattr(Gallery, "enroll", pressed)
+    crops = crowds / "others" / "crops"
+    assert home.run("people", "enroll", "a", crops, "--camera", "1").code == 130
+    done = home.run("people", "enroll", "a", crops, "--camera", "1", "--json")
+    assert (done.code, done.json["enrolled"], done.json["already"]) == (0, 8, 10)
+    assert calls == [5, 5, 5, 0, 0, 5, 3]

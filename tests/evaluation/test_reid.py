@@ -52,7 +52,7 @@ def test_encrypted_rates_are_the_plaintexts(found):
         assert (one.distances, one.unequal) == (2 * 44 * 22, 0)
         np.testing.assert_array_equal(one.rates.cmc, found.quantised[g].cmc)
         np.testing.assert_array_equal(one.plain.cmc, one.rates.cmc)
-        assert one.up > 1e5
+        assert one.up > one.down > 1e3
         assert "16 probes a message" in found.parameters[g]
     assert found.real.mean(1) > 5 / 22
     assert found.real.cmc[:, -1].tolist() == [1.0, 1.0]
@@ -68,6 +68,7 @@ def test_one_wrong_distance_is_found(crowd, monkeypatch):
 
     def lying(*arguments):
         distances, *rest = honest(*arguments)
+        distances = distances.copy()
         distances[0, 0] += 1
         return distances, *rest
 
