@@ -1,5 +1,7 @@
 """Several probes in one message: the same scores, as well bound, for a part of the cost."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,10 @@ from blindsight.core.errors import MalformedError, TamperedError
 from blindsight.encoding import LinearEncoding
 from blindsight.schemes.bfv.compute import ENGINE
 from blindsight.schemes.bfv.params import Params
+from blindsight.schemes.bfv.public import ARITHMETIC
 from blindsight.schemes.bfv.reveal import BfvKeyHolder
+from blindsight.schemes.seal.compute import _loaded, _products
+from blindsight.schemes.seal.public import relin_key
 from blindsight.trusted.index import EncryptedIndex
 from blindsight.trusted.schemes import params_for
 
@@ -103,3 +108,19 @@ def test_an_index_with_canaries_changes_and_lies(params, monkeypatch):
         monkeypatch.setattr(type(index._matcher), "search", stale)
         with pytest.raises(TamperedError):
             index.search(queries, k=1)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_message_of_many_probes_is_no_noisier_than_predicted(bits):
+    encoding = LinearEncoding(95, bits, 1.0)
+    params = params_for("bfv", encoding, "exact", batch=13)
+    key, rng = BfvKeyHolder.generate(params), np.random.default_rng(bits)
+    _, bodies = key.protect_blocks(encoding.templates(rng.uniform(-1, 1, (params.rows, 95))).values)
+    sent, _ = key.protect_probes(encoding.probes(rng.uniform(-1, 1, (13, 95))).values)
+    context = ARITHMETIC.context(params)
+    block, probe = _loaded(params, context, bodies[0], 1.0), _loaded(params, context, sent[0], 1.0)
+    total = _products(context.evaluator, block, probe)
+    context.evaluator.relinearize_inplace(total, context.switching_keys(*relin_key(params, sent[0])))
+    left = key._key.decryptor.invariant_noise_budget(total)  # bits between the noise and the half
+    assert left >= math.floor(-math.log2(2 * params.plain * 5 * params.noise))  # no coefficient of 4096
+    assert left <= -math.log2(2 * params.plain * params.noise)  # and the prediction is not idle
