@@ -7,6 +7,7 @@ import blindsight
 
 PUBLIC = [
     "Candidate",
+    "CrowdMatch",
     "Decision",
     "Embedding",
     "EncryptedIndex",
@@ -16,6 +17,7 @@ PUBLIC = [
     "Unlock",
     "Vault",
     "__version__",
+    "match_crowds",
     "open_embedder",
     "read_image",
 ]

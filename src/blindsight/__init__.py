@@ -2,6 +2,7 @@
 
 EncryptedIndex   vectors on a machine that sees neither vectors, queries nor scores
 Gallery, Vault   people by their photos, with the keys in an encrypted file
+match_crowds     a crowd of probes with everybody in a gallery, in one call
 open_embedder    photos to embeddings
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from blindsight.core.types import Candidate, Decision, Embedding
+    from blindsight.trusted.crowds import CrowdMatch, match_crowds
     from blindsight.trusted.gallery import Gallery, Policy
     from blindsight.trusted.index import EncryptedIndex, SearchResult
     from blindsight.trusted.sealing import Unlock
@@ -21,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Candidate",
+    "CrowdMatch",
     "Decision",
     "Embedding",
     "EncryptedIndex",
@@ -30,6 +33,7 @@ __all__ = [
     "Unlock",
     "Vault",
     "__version__",
+    "match_crowds",
     "open_embedder",
     "read_image",
 ]
@@ -41,6 +45,8 @@ def __getattr__(name: str) -> Any:
     match name:
         case "Candidate" | "Decision" | "Embedding":
             import blindsight.core.types as room
+        case "CrowdMatch" | "match_crowds":
+            import blindsight.trusted.crowds as room
         case "Gallery" | "Policy":
             import blindsight.trusted.gallery as room
         case "EncryptedIndex" | "SearchResult":

@@ -15,7 +15,9 @@ import pytest
 from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
-    "": "demo init enroll verify identify doctor serve gallery subject",
+    "": "demo init enroll verify identify doctor serve gallery subject evaluate people",
+    "evaluate": "reid",
+    "people": "train enroll match",
     "serve": "matcher",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "subject": "list show erase check-certificate",

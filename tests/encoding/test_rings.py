@@ -7,7 +7,14 @@ import pytest
 
 from blindsight.core.errors import InaccurateParametersError, ParameterError
 from blindsight.encoding import RingPlan, plan_ring
-from blindsight.encoding.rings import euler_phi, factorise, is_prime, multiplicative_order, slots
+from blindsight.encoding.rings import (
+    euler_phi,
+    factorise,
+    is_prime,
+    multiplicative_order,
+    plan_parameters,
+    slots,
+)
 
 
 def obvious_phi(m: int) -> int:
@@ -85,6 +92,19 @@ def test_every_plan_holds_what_it_promises(bits: int) -> None:
     assert seal.index in (8192, 16384)
 
 
+@pytest.mark.parametrize("bits", range(1, 9))
+@pytest.mark.parametrize("dimension", [1, 95, 128, 1025, 4096])
+def test_plans_on_seal_s_rings(dimension: int, bits: int) -> None:
+    plan = plan_parameters(dimension, bits)
+    assert dimension * 2 ** (2 * bits) < plan.modulus
+    assert is_prime(plan.modulus)
+    assert plan.slots == plan.degree == plan.index // 2 >= dimension
+    assert plan.slots == slots(plan.index, plan.modulus)
+    assert plan.index in (2048, 4096, 8192)
+    earlier = range(dimension * 4**bits + 1, plan.modulus)
+    assert not any(p % plan.index == 1 and is_prime(p) for p in earlier)
+
+
 def test_large_m_is_fast() -> None:
     start = time.perf_counter()
     for m in range(10**6 - 200, 10**6):
@@ -124,3 +144,6 @@ def test_refusals() -> None:
         plan_ring(95, 4, min_degree=0)
     with pytest.raises(ParameterError):
         plan_ring(95, 0, min_degree=4096)
+    for dimension, bits in ((0, 4), (4097, 4), (95, 0), (95, 17)):
+        with pytest.raises(ParameterError):
+            plan_parameters(dimension, bits)

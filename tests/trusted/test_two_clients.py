@@ -286,9 +286,8 @@ def test_spending_and_rotating_at_once_keeps_the_new_key(gallery, quick_path, un
             gallery._rotated = True
         return fields
 
-    policy = old.policy
     old._vault.gallery = slowly
-    old._spend(policy, 1)
+    old.charge(1)
     old._vault.gallery = reading
     assert stored(vault)[0]["gallery_id"] == gallery.session.identity.gallery_id
     assert who(twin(quick_path / "vault", unlock, matcher), data[0]) == ["a"]

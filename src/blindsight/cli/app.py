@@ -29,6 +29,7 @@ from blindsight.cli import (
     init,
     keys,
     lookup,
+    people,
     serve,
     subject,
     verify,
@@ -54,6 +55,7 @@ app.command("verify")(verify.verify)
 app.command("identify")(identify.identify)
 app.command("lookup")(lookup.lookup)
 app.add_typer(subject.app, name="subject")
+app.add_typer(people.app, name="people")
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
 app.command("doctor")(doctor.doctor)

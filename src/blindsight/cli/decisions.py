@@ -32,6 +32,11 @@ class Wording:
         blocks = len(self._gallery.session.states)
         return {"up": self._params.probe_bytes, "down": blocks * self._params.answer_bytes}
 
+    def sent(self, probes: int) -> str:
+        """Bytes of so many probes, and of the answers to them."""
+        messages = -(-probes // self._params.batch)
+        return f"{size(self.traffic['up'] * messages)} up, {size(self.traffic['down'] * messages)} down"
+
     def fields(self, decision: Decision) -> dict[str, Any]:
         """A decision for JSON; ``timings_ms`` are of the request that its probe travelled in."""
         return {
@@ -79,9 +84,9 @@ class Wording:
 
     def cost(self, output: Output, decision: Decision, probes: int = 1) -> None:
         """Bytes and milliseconds of a request."""
-        traffic, timings = self.traffic, decision.timings
+        timings = decision.timings
         output.show(
-            f"{size(traffic['up'] * probes)} up, {size(traffic['down'] * probes)} down; the matcher computed "
+            f"{self.sent(probes)}; the matcher computed "
             f"{timings.get('server', 0):.1f} ms, all of it took {timings.get('total', 0):.1f} ms.",
             "dim",
         )

@@ -189,8 +189,7 @@ def _measure(
     identity, info = gallery.session.identity, gallery.info()
     params = ENGINES[identity.scheme].params(identity.params)
     encoding = identity.encoding
-    unit = encoding.template_scale * encoding.probe_scale / encoding.radius**2
-    story.noise = 2 * getattr(params, "noise", 0.0) / unit
+    story.noise = getattr(params, "noise", 0.0) * encoding.score_unit
     stored = stored_numbers(story.matcher.data, params.body_bytes)
     vectors = np.stack([one.embedding.vector for one in entries])
     first = story.outcomes[0].probe.embedding.vector

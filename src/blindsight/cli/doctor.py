@@ -181,11 +181,10 @@ def _self_test() -> Iterator[Finding]:
         answer = engine.match(params, bodies, np.arange(len(heads)), sent)
         scores = key.reveal(kept, key.prepare(heads, key.hints(heads, bodies)), answer)[:, :1000]
         exact = probes.astype(np.int64) @ templates.astype(np.int64).T
-        unit = encoding.template_scale * encoding.probe_scale
-        error = float((scores - exact).std()) / unit
+        error = float((scores - exact).std()) * encoding.score_unit
         agree = int((scores.argmax(axis=1) == exact.argmax(axis=1)).sum())
         opened = np.array_equal(key.open_block(heads[0], bodies[0]), templates[:256])
-        predicted = getattr(params, "noise", 0.0) / unit
+        predicted = getattr(params, "noise", 0.0) * encoding.score_unit
         good = agree == len(wanted) and opened and error < 2 * predicted
         detail = (
             f"1,000 templates, {agree} of {len(wanted)} best matches as in the clear, noise {error:.1e} "

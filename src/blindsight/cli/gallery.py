@@ -47,7 +47,8 @@ def create(
     token_file: TokenFile = None,
     ca_file: CaFile = None,
     embedder: Annotated[
-        str, typer.Option(metavar="dlib|dlib:68|onnx:PATH", help="What turns faces into vectors.")
+        str,
+        typer.Option(metavar="dlib|dlib:68|onnx:PATH|people:PATH", help="What turns photos into vectors."),
     ] = "dlib",
     precision: Precision = "approximate",
     scheme: Annotated[
@@ -64,12 +65,19 @@ def create(
     canaries: Annotated[
         int, typer.Option(min=0, max=128, help="Rows of each 256 that catch a matcher that alters scores.")
     ] = 0,
+    batch: Annotated[
+        int, typer.Option(min=1, help="bfv: probes a message carries; a block holds as many times fewer.")
+    ] = 1,
     vault: VaultPath = None,
     passphrase_file: PassphraseFile = None,
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make an empty gallery: its key here in the vault, its templates on a matcher."""
+    """Make an empty gallery: its key here in the vault, its templates on a matcher.
+
+    A gallery of people (--embedder people:PATH, made by `people train`) holds quantised features, which
+    are compared exactly.
+    """
     output = Output(as_json)
     matcher, secret = where(server, folder), token(token_file)
     if server is not None and secret is None:
@@ -77,13 +85,15 @@ def create(
     if precision not in ("approximate", "exact"):
         raise UsageError("The precision is approximate or exact.")
     kind, _, path = embedder.partition(":")
-    if kind == "onnx" and path:
-        embedder = f"onnx:{Path(path).absolute()}"
+    if kind in ("onnx", "people") and path:
+        embedder = f"{kind}:{Path(path).absolute()}"
     from blindsight.trusted.gallery import Gallery
-    from blindsight.vision import open_embedder
+    from blindsight.vision import PeopleModel, open_embedder
 
     with Keys(vault, passphrase_file, key_file).open() as keys:
         model = open_embedder(embedder).embedder
+        quantiser = model.quantiser if isinstance(model, PeopleModel) else None
+        precision = "exact" if quantiser is not None else precision
         made = Gallery.create(
             keys,
             name,
@@ -102,6 +112,8 @@ def create(
             show_scores=not hide_scores,
             daily_probes=daily_probes,
             canaries=canaries,
+            quantiser=quantiser,
+            batch=batch,
         )
         try:
             shown = {

@@ -31,7 +31,7 @@ def info(
         engine = ENGINES[known.scheme]
         content = _content(gallery, known) | {"claim": engine.claim.value}
         params = engine.params(known.params)
-        noise, noise_of = _noise(gallery, getattr(params, "noise", 0.0))
+        noise, noise_of = _noise(gallery, getattr(params, "noise", 0.0) if params.largest_error else 0.0)
         content["parameters"] = dict(params.wire()) | {"params_id": params.params_id}
         content |= {"predicted_noise": noise, "noise_of": noise_of}
         content["bytes"] = {
@@ -72,10 +72,8 @@ def _content(gallery: Gallery, known: GalleryInfo) -> dict[str, Any]:
 def _noise(gallery: Gallery, integer: float) -> tuple[float, str]:
     """Standard deviation of the error of what the gallery's metric compares, and what that is."""
     encoding = gallery.session.identity.encoding
-    product = integer * encoding.radius**2 / (encoding.template_scale * encoding.probe_scale)
-    if encoding.metric == "euclidean":
-        return 2 * product, "a squared distance"
-    return product, "a similarity"
+    what = "a squared distance" if encoding.metric == "euclidean" else "a similarity"
+    return integer * encoding.score_unit, what
 
 
 def _show(output: Output, content: dict[str, Any], leakage: Leakage) -> None:

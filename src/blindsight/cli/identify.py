@@ -24,7 +24,7 @@ from blindsight.cli.options import (
     Threshold,
     VaultPath,
 )
-from blindsight.cli.output import NO_FACE, NO_MATCH, USAGE, Output, clean, plural, size, table
+from blindsight.cli.output import NO_FACE, NO_MATCH, USAGE, Output, clean, plural, table
 from blindsight.core.errors import ImageError, NoFaceError, UsageError, VectorError
 
 if TYPE_CHECKING:
@@ -158,9 +158,8 @@ def _folder(
         output.show(clean(f"rejected  {seen.photo.name}: {seen.error.message}"), "yellow")
     output.show(f"{plural(probes, 'face')}: {matches:,} recognised, {probes - matches:,} unknown.", "bold")
     if probes:
-        traffic = wording.traffic
         output.show(
-            f"{size(traffic['up'] * probes)} up, {size(traffic['down'] * probes)} down; the matcher computed "
+            f"{wording.sent(probes)}; the matcher computed "
             f"{server:.0f} ms, all of it took {total:.0f} ms without finding faces.",
             "dim",
         )

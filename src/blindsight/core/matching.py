@@ -36,6 +36,11 @@ class MatchingParams(Protocol):
         ...
 
     @property
+    def batch(self) -> int:
+        """Probes that one message carries; 1 where the scheme sends each by itself."""
+        ...
+
+    @property
     def width(self) -> int:
         """Integers in a template."""
         ...
@@ -143,7 +148,10 @@ class KeyHolder(Protocol):
         ...
 
     def protect_probes(self, probes: I32) -> tuple[U8, Any]:
-        """Protect probes, int32 (count, width): what to send, and what to keep for reveal."""
+        """Protect probes, int32 (count, width): what to send, and what to keep for reveal.
+
+        What is sent is uint8 (ceil(count / batch), probe_bytes).
+        """
         ...
 
     def prepare(self, heads: Sequence[bytes], hints: U8) -> Any:
@@ -151,7 +159,7 @@ class KeyHolder(Protocol):
         ...
 
     def reveal(self, kept: Any, prepared: Any, answer: U8) -> AnyArray:
-        """Scores from an answer uint8 (count, blocks, answer_bytes): (count, blocks * rows).
+        """Scores from an answer uint8 (messages, blocks, answer_bytes): (count, blocks * rows).
 
         float32 where the scheme is approximate, int64 where it is exact; in units of the
         product of the two encodings' scales. Raises `TamperedError` where a score cannot be.

@@ -195,6 +195,12 @@ class Encoding:
         """Whether scores are similarities."""
         return self.metric != "euclidean"
 
+    @property
+    def score_unit(self) -> float:
+        """What one integer of a score is: of a similarity, or of a squared distance."""
+        product = self.radius**2 / (self.template_scale * self.probe_scale)
+        return 2 * product if self.metric == "euclidean" else product
+
     # -- as it is stored -------------------------------------------------------------------------
 
     def fields(self) -> dict[str, Any]:

@@ -204,6 +204,23 @@ def _primes_above(bound: int, count: int) -> Iterator[int]:
         candidate += 1
 
 
+def plan_parameters(dimension: int, bits: int) -> RingPlan:
+    """The smallest ring of Microsoft SEAL's with a slot for each coordinate, and its smallest p.
+
+    SEAL's m are powers of two, where a p that is 1 modulo m gives a slot for every coefficient;
+    φ(m) is 1024 or more. `plan_ring` searches any m, as HElib has them.
+
+    Raises:
+        ParameterError: a dimension outside 1 to 4096, or bits outside 1 to 16.
+    """
+    bound = Quantiser(bits, dimension).bound
+    degree = max(1024, 1 << (dimension - 1).bit_length())
+    p = bound // (2 * degree) * 2 * degree + 1
+    while p <= bound or not is_prime(p):
+        p += 2 * degree
+    return RingPlan(p, 2 * degree, degree, 1, degree)
+
+
 class _Rings:
     """The m to be searched with their degrees, computed once however many primes there are."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from blindsight.core.types import F32
-from blindsight.encoding import Encoding
+from blindsight.encoding import GalleryEncoding
 from blindsight.evaluation.loopback import matcher_process, peak_bytes
 from blindsight.evaluation.machine import machine
 from blindsight.trusted.index import EncryptedIndex
@@ -183,7 +183,7 @@ def _timed(
     return dict(zip(("plaintext", "server", "protect", "reveal", "end_to_end"), table.T, strict=True))
 
 
-def _batch(session: Session, encoding: Encoding, queries: F32) -> float:
+def _batch(session: Session, encoding: GalleryEncoding, queries: F32) -> float:
     probes = encoding.probes(queries)
     return min(_server_ms(session, probes.values) for _ in range(3))
 
@@ -197,7 +197,7 @@ def _server_ms(session: Session, values: object) -> float:
 
 
 def _errors(
-    session: Session, encoding: Encoding, gallery: F32, generator: np.random.Generator
+    session: Session, encoding: GalleryEncoding, gallery: F32, generator: np.random.Generator
 ) -> tuple[float, float]:
     """Standard deviation and largest absolute value of the score error, over 8 probes."""
     squares, largest, count = 0.0, 0.0, 0

@@ -18,7 +18,7 @@ import numpy as np
 from blindsight.core.errors import ModelError
 from blindsight.core.matching import KeyHolder, MatchingEngine
 from blindsight.core.types import AnyArray
-from blindsight.encoding import Encoding
+from blindsight.encoding import Encoding, GalleryEncoding
 from blindsight.schemes.bfv.compute import ENGINE as BFV
 from blindsight.schemes.bfv.reveal import BfvKeyHolder, WatchKeyHolder
 from blindsight.schemes.bfv.watch import PlaintextGallery, WatchKeys
@@ -234,7 +234,9 @@ def _verify(tenseal: _TenSeal, generator: np.random.Generator, repeats: int) -> 
 class _Searched:
     """One scheme's gallery and key, and what a search costs on either side."""
 
-    def __init__(self, engine: MatchingEngine, encoding: Encoding, holder: KeyHolder, vectors: AnyArray):
+    def __init__(
+        self, engine: MatchingEngine, encoding: GalleryEncoding, holder: KeyHolder, vectors: AnyArray
+    ):
         self._engine, self._encoding, self._holder = engine, encoding, holder
         heads, self._bodies = holder.protect_blocks(encoding.templates(vectors).values)
         self._prepared = holder.prepare(heads, holder.hints(heads, self._bodies))
@@ -264,7 +266,7 @@ class _Searched:
 
 def _searched(scheme: str, vectors: AnyArray) -> _Searched:
     precision = "exact" if scheme == "bfv" else "approximate"
-    encoding = encoding_for(DIMENSION, "cosine", 1.0, precision)  # type: ignore[arg-type]
+    encoding = encoding_for(DIMENSION, "cosine", 1.0, precision, scheme=scheme)  # type: ignore[arg-type]
     params: Any = params_for(scheme, encoding, precision)  # type: ignore[arg-type]
     if scheme == "lattice":
         return _Searched(LATTICE, encoding, LatticeKeyHolder(SecretKey.generate(params)), vectors)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from blindsight.core.types import I64
 from blindsight.evaluation.loopback import forget_peak, peak_bytes
 from blindsight.evaluation.protected import CONTENDERS, Advance, Run, Sizes, Space, Times
 from blindsight.evaluation.scores import F64
-from blindsight.schemes.ckks.pairs import KeyRoom, PairParams, compare, compare_by_single_rotations, pieces
+from blindsight.schemes.ckks.pairs import EvaluationKeys, PairParams, compare, compare_by_single_rotations
 from blindsight.schemes.ckks.reveal import PairKeyHolder
 from blindsight.schemes.seal.library import sealapi
 
@@ -66,8 +65,7 @@ def compare_distances(
     params = PairParams(dimension=space.dimension)
     holder = PairKeyHolder.generate(params)
     sent = holder.evaluation_keys()
-    room = KeyRoom()
-    keys = room.receive(params, sha256(sent).hexdigest(), pieces(sent))
+    keys = EvaluationKeys.load(params, sent)
     rows, scores, answer = [], np.empty(len(pairs)), b""
     one = other = b""
     encoder, plain = params.context.encoder, sealapi().Plaintext()

@@ -13,7 +13,7 @@ import numpy as np
 
 from blindsight.core.secrets import Secret
 from blindsight.core.types import F32, I64, AnyArray
-from blindsight.encoding import Encoding
+from blindsight.encoding import GalleryEncoding
 from blindsight.kernels.prg import Stream
 from blindsight.trusted.identity import Identity
 from blindsight.trusted.records import CANARY
@@ -25,7 +25,7 @@ def choose_rows(rows: int, count: int) -> list[int]:
     return [free.pop(secrets.randbelow(len(free))) for _ in range(count)]
 
 
-def vectors(secret: Secret, encoding: Encoding, number: int, rows: I64) -> F32:
+def vectors(secret: Secret, encoding: GalleryEncoding, number: int, rows: I64) -> F32:
     """The canaries in some rows of block ``number``: float32 (rows, dimension), of norm ``radius``.
 
     Sign vectors, one secret bit a coordinate, so that none is near a template.

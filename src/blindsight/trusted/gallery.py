@@ -23,7 +23,7 @@ from blindsight.core.errors import (
 from blindsight.core.matching import GalleryInfo, Matcher
 from blindsight.core.secrets import ExportToken, Secret
 from blindsight.core.types import F32, I64, Candidate, Decision, Embedding
-from blindsight.encoding import Metric
+from blindsight.encoding import Metric, Quantiser
 from blindsight.trusted.archive import Archive, write_archive
 from blindsight.trusted.certificate import certify_erasure, public_key
 from blindsight.trusted.connect import connect
@@ -101,6 +101,8 @@ class Gallery:
         canaries: int = 0,
         show_scores: bool = True,
         daily_probes: int = 0,
+        quantiser: Quantiser | None = None,
+        batch: int = 1,
     ) -> Gallery:
         """Make an empty gallery on a matcher, and its key in the vault.
 
@@ -117,11 +119,13 @@ class Gallery:
             matcher: an address, or a folder.
             token: of the address.
             ca_file: certificate authority of the address.
-            scheme: ``lattice``, or ``clear`` with ``insecure_clear``.
+            scheme: see `EncryptedIndex`.
             insecure_clear: says that no protection is wanted.
             canaries: see `EncryptedIndex`.
             show_scores: see `Policy`.
             daily_probes: see `Policy`.
+            quantiser: see `EncryptedIndex`.
+            batch: see `EncryptedIndex`.
 
         """
         if any(fields["name"] == name for fields in vault.galleries().values()):
@@ -136,6 +140,8 @@ class Gallery:
             insecure_clear=insecure_clear,
             model_id=model_id,
             canaries=canaries,
+            quantiser=quantiser,
+            batch=batch,
         )
         served = connect(matcher, token=token, ca_file=ca_file, insecure_clear=insecure_clear)
         own = {
@@ -381,7 +387,7 @@ class Gallery:
                 "change its policy instead."
             )
         encoding = self._session.identity.encoding
-        self._spend(policy, len(embeddings))
+        self.charge(len(embeddings))
         decisions = []
         at_once = self._session.probes_at_once
         for at in range(0, len(embeddings), at_once):
@@ -389,7 +395,7 @@ class Gallery:
             started = time.perf_counter()
             probes = encoding.probes(np.stack([e.vector for e in part]))
             scored = self._session.scores(probes)
-            names = self._names(scored.ids)
+            names = self.names(scored.ids)
             best = []
             for raw in scored.raw:
                 ranked = _ranked(raw, scored.ids, names, claimed, k)
@@ -428,7 +434,7 @@ class Gallery:
             traffic=traffic,
         )
 
-    def _names(self, ids: I64) -> list[str]:
+    def names(self, ids: I64) -> list[str]:
         """The subject of every row, in the order of scores; empty where there is none."""
         if self._named is None or self._named[0] is not ids:
             rows = self._session.rows
@@ -439,7 +445,13 @@ class Gallery:
             self._named = ids, names
         return self._named[1]
 
-    def _spend(self, policy: Policy, probes: int) -> None:
+    def record(self, action: str, **details: int | str) -> None:
+        """Write an entry about this gallery into the vault's audit log."""
+        self._vault.record(action, gallery=self.name, **details)
+
+    def charge(self, probes: int) -> None:
+        """Take probes off the day's budget; `RefusedError` where they are used up."""
+        policy = self.policy
         if not policy.daily_probes:
             return
         today = datetime.now(UTC).date().isoformat()

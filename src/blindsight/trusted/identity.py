@@ -9,7 +9,7 @@ from typing import Any
 from blindsight.core.errors import CorruptVaultError, MismatchError, UsageError
 from blindsight.core.matching import GallerySpec, Matcher
 from blindsight.core.secrets import ExportToken, Secret
-from blindsight.encoding import Encoding
+from blindsight.encoding import GalleryEncoding, Quantiser, stored_encoding
 from blindsight.trusted.schemes import Precision, encoding_for, key_holder, params_for
 from blindsight.trusted.sealing import Seal, pack, unpack
 
@@ -37,7 +37,7 @@ class Identity:
     scheme: str
     params: Mapping[str, int | str]
     secret: Secret
-    encoding: Encoding
+    encoding: GalleryEncoding
     model_id: str
     canaries: int = 0
     gallery_id: str = ""
@@ -56,6 +56,8 @@ class Identity:
         insecure_clear: bool,
         model_id: str,
         canaries: int,
+        quantiser: Quantiser | None = None,
+        batch: int = 1,
     ) -> Identity:
         """A gallery that is still to be made, with a fresh secret.
 
@@ -67,8 +69,8 @@ class Identity:
         """
         if not 0 <= canaries <= MOST_CANARIES:
             raise UsageError(f"A block has 0 to {MOST_CANARIES} canaries.")
-        encoding = encoding_for(dimension, metric, radius, precision, scheme=scheme)
-        params = params_for(scheme, encoding, precision, insecure_clear=insecure_clear)
+        encoding = encoding_for(dimension, metric, radius, precision, quantiser, scheme=scheme)
+        params = params_for(scheme, encoding, precision, insecure_clear=insecure_clear, batch=batch)
         return cls(name, scheme, params.wire(), Secret.fresh(), encoding, model_id, canaries)
 
     def fields(self) -> dict[str, Any]:
@@ -91,7 +93,7 @@ class Identity:
         try:
             own = {name: fields[name] for name in cls.__slots__}
             own["secret"] = Secret(own["secret"])
-            own["encoding"] = Encoding.from_fields(own["encoding"])
+            own["encoding"] = stored_encoding(own["encoding"])
         except (KeyError, TypeError) as error:
             raise CorruptVaultError("A gallery's record is not one of this version.") from error
         return cls(**own)
@@ -120,5 +122,5 @@ def recover(matcher: Matcher, gallery_id: str, secret: Secret) -> Identity:
         raise MismatchError("This key is not the one that the gallery was made under.")
     about = unpack(Seal(secret.derive("gallery record")).open(f"gallery {key.key_id}", info.sealed))
     found = {name: about[name] for name in ("model_id", "canaries")}
-    found |= {"encoding": Encoding.from_fields(about["encoding"]), "gallery_id": gallery_id}
+    found |= {"encoding": stored_encoding(about["encoding"]), "gallery_id": gallery_id}
     return Identity(info.name, info.scheme, info.params, secret, **found)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from blindsight.core.errors import BlindsightError, DimensionError, DuplicateError, UsageError, VectorError
 from blindsight.core.matching import Matcher
 from blindsight.core.types import F32, I64, AnyArray
-from blindsight.encoding import Encoding, Metric
+from blindsight.encoding import GalleryEncoding, Metric, Quantiser
 from blindsight.trusted.archive import Archive, write_archive
 from blindsight.trusted.connect import connect
 from blindsight.trusted.identity import Identity
@@ -66,6 +66,10 @@ class EncryptedIndex:
             Microsoft SEAL, larger and slower; or ``clear``, which protects nothing, with
             ``insecure_clear``.
         insecure_clear: says that no protection is wanted.
+        quantiser: makes vectors integers of g bits, whose squared distances are compared exactly
+            (with ``euclidean`` and ``exact``); vectors outside its range are refused.
+        batch: for ``bfv``, probes that one message carries, 1 to 16: of many probes each is as many
+            times cheaper, of a gallery of fewer than 4094 / batch vectors at no other cost.
 
     """
 
@@ -83,6 +87,8 @@ class EncryptedIndex:
         canaries: int = 0,
         scheme: str = "lattice",
         insecure_clear: bool = False,
+        quantiser: Quantiser | None = None,
+        batch: int = 1,
     ) -> None:
         draft = Identity.draft(
             name or _made_up(),
@@ -94,6 +100,8 @@ class EncryptedIndex:
             insecure_clear=insecure_clear,
             model_id=_ANY_MODEL,
             canaries=canaries,
+            quantiser=quantiser,
+            batch=batch,
         )
         self._open(matcher, token, ca_file, insecure_clear)
         try:
@@ -126,7 +134,7 @@ class EncryptedIndex:
         return self._encoding.metric
 
     @property
-    def _encoding(self) -> Encoding:
+    def _encoding(self) -> GalleryEncoding:
         return self._session.identity.encoding
 
     def __len__(self) -> int:

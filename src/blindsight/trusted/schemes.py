@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from blindsight.core.errors import RefusedError, UsageError
+from blindsight.core.errors import DimensionError, RefusedError, UsageError
 from blindsight.core.matching import KeyHolder, MatchingParams, Wire
 from blindsight.core.secrets import Secret
-from blindsight.encoding import Encoding
+from blindsight.encoding import Encoding, GalleryEncoding, LinearEncoding, Quantiser
 from blindsight.schemes.bfv.params import Params as BfvParams
 from blindsight.schemes.bfv.reveal import BfvKeyHolder
 from blindsight.schemes.ckks.params import Params as CkksParams
@@ -33,11 +33,27 @@ and the median error of a distance of faces 0.04 %; this costs neither bytes nor
 
 
 def encoding_for(
-    dimension: int, metric: str, radius: float, precision: Precision, *, scheme: str = ""
-) -> Encoding:
-    """The encoding that suits a precision, and a scheme that can do better than the others."""
+    dimension: int,
+    metric: str,
+    radius: float,
+    precision: Precision,
+    quantiser: Quantiser | None = None,
+    *,
+    scheme: str = "",
+) -> GalleryEncoding:
+    """The encoding that suits a precision, and a scheme that can do better than the others; or the one
+    that keeps what a quantiser makes of the vectors.
+    """
     if precision not in ("approximate", "exact"):
         raise UsageError("The precision is approximate or exact.")
+    if quantiser is not None:
+        if metric != "euclidean" or precision != "exact":
+            raise UsageError("Quantised vectors are compared by exact Euclidean distances; ask for those.")
+        if quantiser.dimension != dimension:
+            raise DimensionError(
+                f"The quantiser takes vectors of {quantiser.dimension} coordinates, not {dimension}."
+            )
+        return LinearEncoding.of(quantiser)
     if precision == "exact":
         return Encoding.integers(dimension, metric, radius=radius)  # type: ignore[arg-type]
     if scheme == "ckks":
@@ -46,33 +62,40 @@ def encoding_for(
 
 
 def params_for(
-    scheme: str, encoding: Encoding, precision: Precision, *, insecure_clear: bool = False
+    scheme: str,
+    encoding: GalleryEncoding,
+    precision: Precision,
+    *,
+    insecure_clear: bool = False,
+    batch: int = 1,
 ) -> MatchingParams:
-    """Parameters of a new gallery.
+    """Parameters of a new gallery; ``batch`` probes travel in one message.
 
     Raises:
         RefusedError: the scheme protects nothing, and nobody said ``insecure``.
-        UsageError: no such scheme, or it cannot give this precision.
+        UsageError: no such scheme, or it cannot give this precision, or has no batches.
 
     """
+    if batch != 1 and scheme != "bfv":
+        raise UsageError("Only the scheme bfv puts several probes into one message; leave the batch at 1.")
     bounds = {
         "template_norm": encoding.template_norm,
         "probe_norm": encoding.probe_norm,
         "score_bound": encoding.score_bound,
     }
-    unit = encoding.template_scale * encoding.probe_scale
     if scheme == "lattice":
         if precision == "exact":
             return LatticeParams.integers(encoding.width, **bounds)
-        return LatticeParams.approximate(encoding.width, **bounds, noise_limit=NOISE_LIMIT * unit)
+        return LatticeParams.approximate(encoding.width, **bounds, noise_limit=NOISE_LIMIT * _unit(encoding))
     if scheme == "bfv":
         if precision != "exact":
             raise UsageError("The scheme bfv gives exact integers; ask for the precision exact.")
-        return BfvParams.integers(encoding.width, **bounds)
+        return BfvParams.integers(encoding.width, **bounds, batch=batch)
     if scheme == "ckks":
         if precision != "approximate":
             raise UsageError("The scheme ckks is approximate; for exact scores use bfv or lattice.")
-        return CkksParams.approximate(encoding.width, **bounds, noise_limit=CKKS_NOISE_LIMIT * unit)
+        limit = CKKS_NOISE_LIMIT * _unit(encoding)
+        return CkksParams.approximate(encoding.width, **bounds, noise_limit=limit)
     if scheme == "clear":
         if not insecure_clear:
             raise RefusedError(
@@ -80,6 +103,12 @@ def params_for(
             )
         return ClearParams(encoding.width)
     raise UsageError(f"There is no scheme {scheme!r}; choose one of {', '.join(SCHEMES)}.")
+
+
+def _unit(encoding: GalleryEncoding) -> int:
+    """What a score of 1 is in integers, for vectors of norm 1."""
+    assert isinstance(encoding, Encoding)  # `encoding_for` makes no other for an approximate gallery
+    return encoding.template_scale * encoding.probe_scale
 
 
 def key_holder(scheme: str, wire: Wire, secret: Secret) -> KeyHolder:

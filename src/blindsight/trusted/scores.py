@@ -72,7 +72,8 @@ class View:
         """
         if not np.array_equal(answer.block_ids, self.block_ids):
             raise TamperedError("The server answered for other blocks than the gallery has.")
-        if answer.scores.shape != (len(probes), len(self.block_ids), self.key.params.answer_bytes):
+        messages = -(-len(probes) // self.key.params.batch)
+        if answer.scores.shape != (messages, len(self.block_ids), self.key.params.answer_bytes):
             raise MalformedError("The server's answer does not have one score for each template and probe.")
         if not len(self.block_ids):
             return np.zeros((len(probes), 0), np.float32)

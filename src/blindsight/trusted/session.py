@@ -111,7 +111,9 @@ class Session:
     def probes_at_once(self) -> int:
         """Probes that one search should take, so that neither they nor their scores fill memory."""
         scores = _SCORES_AT_ONCE // max(1, len(self.states) * self.rows)
-        return max(1, min(_PROBES_AT_ONCE, scores, _BATCH_BYTES // self._key.params.probe_bytes))
+        params = self._key.params
+        messages = max(1, min(_PROBES_AT_ONCE, _BATCH_BYTES // params.probe_bytes))
+        return max(1, min(scores, messages * params.batch))
 
     # -- keeping up with the server ------------------------------------------------------------
 

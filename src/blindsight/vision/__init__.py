@@ -24,6 +24,7 @@ from blindsight.vision.onnx_embedder import OnnxEmbedder
 from blindsight.vision.onnx_people import OnnxPersonEmbedder
 from blindsight.vision.people import PeopleFolder, PersonImage, list_people
 from blindsight.vision.people_features import features_of, person_features
+from blindsight.vision.people_model import PeopleModel, WholeCrop
 from blindsight.vision.registry import open_embedder
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "OnnxEmbedder",
     "OnnxPersonEmbedder",
     "PeopleFolder",
+    "PeopleModel",
     "PersonEmbedder",
     "PersonImage",
     "Photo",
@@ -49,6 +51,7 @@ __all__ = [
     "Rejection",
     "RejectionReport",
     "TrainedAttributes",
+    "WholeCrop",
     "embed_folder",
     "embed_people",
     "features_of",

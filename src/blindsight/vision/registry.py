@@ -6,18 +6,22 @@ from blindsight.core.errors import UsageError
 from blindsight.vision.dlib_faces import DlibDetector, DlibEmbedder
 from blindsight.vision.faces import MIN_FACE, FacePipeline
 from blindsight.vision.onnx_embedder import OnnxEmbedder
+from blindsight.vision.people_model import PeopleModel, WholeCrop
 
 DEFAULT_EMBEDDER = "dlib"
 
 
 def open_embedder(name: str = DEFAULT_EMBEDDER, *, min_face: int = MIN_FACE) -> FacePipeline:
-    """A pipeline behind dlib's detector: ``dlib``, ``dlib:68`` or ``onnx:path/to/model.onnx``.
+    """A pipeline by name: ``dlib``, ``dlib:68`` or ``onnx:path/to/model.onnx`` behind dlib's detector of
+    faces; ``people:path/to/people.model`` for whole crops of people.
 
     Raises:
         UsageError: another name.
         ModelError: a missing package, weights file or sidecar, or one that does not fit.
     """
     kind, _, rest = name.partition(":")
+    if kind == "people" and rest:
+        return FacePipeline(WholeCrop(), PeopleModel.load(rest), 1)
     detector = DlibDetector()
     if kind == "onnx" and rest:
         detector.check()
@@ -26,4 +30,4 @@ def open_embedder(name: str = DEFAULT_EMBEDDER, *, min_face: int = MIN_FACE) -> 
         embedder = DlibEmbedder(points=68 if rest == "68" else 5)
         embedder.check()
         return FacePipeline(detector, embedder, min_face)
-    raise UsageError(f"There is no embedder {name!r}; use dlib, dlib:68 or onnx:<path to a model>.")
+    raise UsageError(f"There is no embedder {name!r}; use dlib, dlib:68, onnx:<path> or people:<path>.")

@@ -11,7 +11,7 @@ The other way about, `watch` compares an encrypted probe with templates that the
 plaintext: it learns nothing of the probe, and the client nothing of the templates but scores.
 
     Morita et al.                       here
-    II-B  choice of p and m             `params.plan_parameters`, `params.slots`
+    II-B  choice of p and m             `blindsight.encoding.rings`: `plan_parameters`, `plan_ring`, `slots`
     II-C  N * 2^(2g) < p                `params.Params`: twice the largest score is below p
     II-B  distance without decryption   `compute.ENGINE`
 """

@@ -1,7 +1,4 @@
-"""Parameter sets of `bfv`: frozen, and impossible to construct where insecure or wrong.
-
-Also the seed's search for a plaintext modulus and a ring (Morita et al., section II-B).
-"""
+"""Parameter sets of `bfv`: frozen, and impossible to construct where insecure or wrong."""
 
 from __future__ import annotations
 
@@ -15,6 +12,9 @@ from blindsight.schemes.seal.params import CERTAIN, CHECKS, SIGMA, SealParams, p
 
 _DEGREE = 4096
 
+MOST_PROBES = 16
+"""Probes in a message; a block still holds 255 templates then, more than it may have canaries."""
+
 
 @dataclass(frozen=True, slots=True)
 class Params(SealParams):
@@ -23,6 +23,8 @@ class Params(SealParams):
     Attributes:
         plain: the plaintext modulus: a prime, 1 modulo twice the degree, so that there is a slot
             for every row, and over twice the largest score, so that none wraps.
+        batch: probes that one message carries, 1 to 16. A block then has every template as
+            often, so that it holds as many times fewer.
 
     Raises:
         InsecureParametersError: below 128 bits by the table.
@@ -33,6 +35,7 @@ class Params(SealParams):
     """
 
     plain: int
+    batch: int = 1
 
     scheme: ClassVar[str] = "bfv"
 
@@ -40,6 +43,8 @@ class Params(SealParams):
         self._check_shared()
         if type(self.plain) is not int or not 2 * self.degree < self.plain < 2**31:
             raise ParameterError("The plaintext modulus is a prime below 2^31, over twice the degree.")
+        if type(self.batch) is not int or not 1 <= self.batch <= MOST_PROBES:
+            raise ParameterError(f"One message carries 1 to {MOST_PROBES} probes.")
         if self.plain % (2 * self.degree) != 1 or not is_prime(self.plain):
             raise ParameterError(f"The plaintext modulus is a prime that is 1 modulo {2 * self.degree}.")
         if self.plain in (*self.primes, self.special):
@@ -64,13 +69,14 @@ class Params(SealParams):
         """Standard deviation of the error of a sum of products, as a part of the modulus.
 
         Specification, section 5: the product of one side's error with the other side's
-        overflow, the errors against the messages, relinearisation and rounding.
+        overflow, the errors against the messages of both sides (a message of several probes is no
+        constant), relinearisation and rounding.
         """
         n, t, q = self.degree, self.plain, self.modulus
         overflow = math.sqrt((1 + n * 2 / 3) / 3)
         each = math.hypot(
             math.sqrt(2) * t * SIGMA * math.sqrt(n) * overflow,
-            SIGMA * t * math.sqrt(n / 12),
+            SIGMA * t * math.sqrt(2 * n / 12),
             0.3 * n,
         )
         fixed = SIGMA * math.hypot(self.probe_norm, math.sqrt(CHECKS) * t / 2)
@@ -98,7 +104,9 @@ class Params(SealParams):
         return 0.0
 
     @classmethod
-    def integers(cls, width: int, *, template_norm: int, probe_norm: int, score_bound: int) -> Params:
+    def integers(
+        cls, width: int, *, template_norm: int, probe_norm: int, score_bound: int, batch: int = 1
+    ) -> Params:
         """The smallest set that gives integer inner products back: two primes, or three.
 
         Two suffice for a plaintext modulus of up to 21 bits at 128 coordinates.
@@ -109,9 +117,9 @@ class Params(SealParams):
         three = (*first, *primes_below(2**25, _DEGREE, 2)), primes_below(2**28, _DEGREE, 1)[0]
         bounds = (template_norm, probe_norm, score_bound)
         try:
-            return cls(width, _DEGREE, *two, *bounds, plain)
+            return cls(width, _DEGREE, *two, *bounds, plain, batch)
         except InaccurateParametersError:
-            return cls(width, _DEGREE, *three, *bounds, plain)
+            return cls(width, _DEGREE, *three, *bounds, plain, batch)
 
 
 def plain_modulus(degree: int, over: int) -> int:
@@ -120,65 +128,3 @@ def plain_modulus(degree: int, over: int) -> int:
     while candidate <= over or not is_prime(candidate):
         candidate += 2 * degree
     return candidate
-
-
-# -- the seed's search -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A plaintext modulus p and a cyclotomic ring of index m, with n slots (seed, equation 3)."""
-
-    p: int
-    m: int
-    slots: int
-
-
-def slots(m: int, p: int) -> int:
-    """The slots of plaintexts modulo p in the m-th cyclotomic ring: phi(m) / ord_m(p).
-
-    Raises `ParameterError` where p divides m, or either is no index or prime at all.
-    """
-    if not 2 < m < 2**32 or not 1 < p < 2**62 or not is_prime(p):
-        raise ParameterError("The slots are those of an index over 2 and a prime.")
-    if math.gcd(m, p) != 1:
-        raise ParameterError("The plaintext modulus must not divide the index of the ring.")
-    factors = _factors(m)
-    totient = math.prod((q - 1) * q ** (power - 1) for q, power in factors.items())
-    order = totient
-    for q in _factors(totient):
-        while order % q == 0 and pow(p, order // q, m) == 1:
-            order //= q
-    return int(totient // order)
-
-
-def plan_parameters(dimension: int, bits: int) -> Plan:
-    """The smallest p with ``N * 2^(2g) < p`` and the smallest ring of SEAL's with n >= N slots.
-
-    The seed searches p and m together, since HElib takes any m; SEAL's rings have ``m`` a power
-    of two, where a p that is 1 modulo m gives a slot for every coefficient.
-
-    Args:
-        dimension: N, coordinates of a feature.
-        bits: g, bits of a quantised coordinate.
-
-    Raises `ParameterError` outside 1 to 16384 coordinates and 1 to 16 bits.
-    """
-    if not 1 <= dimension <= 16384 or not 1 <= bits <= 16:
-        raise ParameterError("Plans are for 1 to 16384 coordinates of 1 to 16 bits.")
-    degree = max(1024, 1 << (dimension - 1).bit_length())
-    p = plain_modulus(degree, dimension * 2 ** (2 * bits))
-    return Plan(p, 2 * degree, slots(2 * degree, p))
-
-
-def _factors(number: int) -> dict[int, int]:
-    found: dict[int, int] = {}
-    divisor = 2
-    while divisor * divisor <= number:
-        while number % divisor == 0:
-            found[divisor] = found.get(divisor, 0) + 1
-            number //= divisor
-        divisor += 1
-    if number > 1:
-        found[number] = 1
-    return found

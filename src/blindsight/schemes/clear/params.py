@@ -48,6 +48,10 @@ class Params:
         return "clear-" + hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     @property
+    def batch(self) -> int:
+        return 1
+
+    @property
     def head_bytes(self) -> int:
         return 0
 

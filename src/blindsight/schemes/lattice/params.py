@@ -154,6 +154,10 @@ class Params:
         return len(self.primes)
 
     @property
+    def batch(self) -> int:
+        return 1
+
+    @property
     def head_bytes(self) -> int:
         return SEED_BYTES
 

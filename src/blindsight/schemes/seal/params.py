@@ -107,8 +107,13 @@ class SealParams:
     # -- sizes (specifications, section 7) -----------------------------------------------------
 
     @property
+    def batch(self) -> int:
+        """Probes that one message carries."""
+        return 1
+
+    @property
     def rows(self) -> int:
-        return self.degree - CHECKS
+        return (self.degree - CHECKS) // self.batch
 
     @property
     def ciphertexts(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from blindsight.core.errors import DimensionError, VectorError
 from blindsight.core.types import I32, I64, U8, AnyArray, frozen
 from blindsight.kernels.prg import Stream, fresh_seed
-from blindsight.schemes.seal.params import CHECKS, NONCE_BYTES
+from blindsight.schemes.seal.params import CHECKS, NONCE_BYTES, SealParams
 from blindsight.schemes.seal.public import written
 from blindsight.schemes.seal.secret import SecretKey
 
@@ -50,9 +50,17 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the key holder keeps of its probes: their check values, int64 (count, CHECKS)."""
+    """What the key holder keeps of its probes.
+
+    Attributes:
+        checks: their messages' check values, int64 (messages, CHECKS).
+        count: how many probes the messages carry.
+        key_id: of the key that they were protected under.
+
+    """
 
     checks: I64 = field(repr=False)
+    count: int
     key_id: str
 
 
@@ -60,7 +68,8 @@ def protect_blocks(key: SecretKey, codec: Codec, templates: I32) -> tuple[list[b
     """Encrypt templates in blocks, coordinate by coordinate, the last block filled up with zeros.
 
     The first `CHECKS` additional coordinates are zero for every template and a secret value for
-    one check row each (specifications, section 4).
+    one check row each (specifications, section 4). Where a message carries several probes, every
+    template is there once for each of them.
 
     Returns:
         Heads (nonce and tag), and bodies uint8 (blocks, body_bytes).
@@ -75,32 +84,45 @@ def protect_blocks(key: SecretKey, codec: Codec, templates: I32) -> tuple[list[b
         rows = templates[block * p.rows : (block + 1) * p.rows]
         nonce = os.urandom(NONCE_BYTES)
         columns[:] = 0
-        columns[: p.width, : len(rows)] = rows.T
+        for start in range(0, p.batch * p.rows, p.rows):
+            columns[: p.width, start : start + len(rows)] = rows.T
         for k, value in enumerate(codec.block_checks(random_words(key.hint(nonce)))):
-            columns[p.width + k, p.rows + k] = value
+            columns[p.width + k, p.degree - CHECKS + k] = value
         bodies[block] = _encrypted(key, [codec.column(column) for column in columns])
         heads.append(nonce + key.tag(nonce, bodies[block]))
     return heads, bodies
 
 
 def protect_probes(key: SecretKey, codec: Codec, probes: I32) -> tuple[U8, Kept]:
-    """Encrypt probes: one ciphertext a coordinate, the same number in every row; and the
-    relinearisation key that the matcher needs once for each block.
+    """Encrypt probes: one ciphertext a coordinate, the same number in every row of a template's
+    copy; and the relinearisation key that the matcher needs once for each block.
 
     Returns:
-        What the matcher gets, uint8 (count, probe_bytes), and what stays here.
+        What the matcher gets, uint8 (ceil(count / batch), probe_bytes), and what stays here.
 
     """
     p = key.params
     require_vectors(probes, p.width, p.probe_norm)
-    out = np.empty((len(probes), p.probe_bytes), np.uint8)
-    checks = np.empty((len(probes), CHECKS), np.int64)
-    for k, probe in enumerate(probes):
+    messages = -(-len(probes) // p.batch)
+    out = np.empty((messages, p.probe_bytes), np.uint8)
+    checks = np.empty((messages, CHECKS), np.int64)
+    for k in range(messages):
         checks[k] = codec.probe_checks(random_words(fresh_seed()))
-        values = [*probe.tolist(), *checks[k].tolist()]
-        out[k, : p.body_bytes] = _encrypted(key, [codec.constant(value) for value in values])
+        plaintexts = _spread(codec, p, probes[k * p.batch : (k + 1) * p.batch])
+        plaintexts += [codec.constant(value) for value in checks[k].tolist()]
+        out[k, : p.body_bytes] = _encrypted(key, plaintexts)
         out[k, p.body_bytes :] = key.relin()
-    return out, Kept(frozen(checks), key.key_id)
+    return out, Kept(frozen(checks), len(probes), key.key_id)
+
+
+def _spread(codec: Codec, params: SealParams, probes: I32) -> list[Any]:
+    """A plaintext a coordinate: each probe in the rows of its copy of the templates."""
+    if params.batch == 1:
+        return [codec.constant(value) for value in probes[0].tolist()]
+    rows = np.zeros((params.width, params.degree), np.int64)
+    for place, probe in enumerate(probes):
+        rows[:, place * params.rows : (place + 1) * params.rows] = probe[:, np.newaxis]
+    return [codec.column(row) for row in rows]
 
 
 def random_words(seed: bytes) -> AnyArray:

@@ -105,7 +105,9 @@ class SealKeyHolder:
         blocks = len(prepared.checks) if prepared is not None else 0
         if answer.shape != (len(kept.checks), blocks, p.answer_bytes) or answer.dtype != np.uint8:
             raise MalformedError("The answer does not have one score for each template and probe.")
-        out = np.empty((len(kept.checks), blocks, p.rows), np.float32 if p.largest_error else np.int64)
+        kind = np.float32 if p.largest_error else np.int64
+        out = np.empty((len(kept.checks) * p.batch, blocks, p.rows), kind)
+        used = p.batch * p.rows
         scale = self._arithmetic.scales(p)[2]
         for k, probe in enumerate(kept.checks):
             for block in range(blocks):
@@ -116,11 +118,12 @@ class SealKeyHolder:
                     scores = self._codec.score_rows(
                         self._decrypted(self._key.context.ciphertext(residues, scale))
                     )
-                honest = self._codec.checked(scores[p.rows :], prepared.checks[block], probe)
-                if not honest or not np.abs(scores[: p.rows]).max() <= self._most:
+                checks = scores[p.degree - CHECKS :]
+                honest = self._codec.checked(checks, prepared.checks[block], probe)
+                if not honest or not np.abs(scores[:used]).max() <= self._most:
                     raise TamperedError(_IMPOSSIBLE)
-                out[k, block] = scores[: p.rows]
-        return out.reshape(len(kept.checks), -1)
+                out[k * p.batch : (k + 1) * p.batch, block] = scores[:used].reshape(p.batch, p.rows)
+        return out[: kept.count].reshape(kept.count, blocks * p.rows)
 
     def _decrypted(self, ciphertext: Any) -> Any:
         plain = sealapi().Plaintext()
