@@ -79,20 +79,21 @@ class _Tree:
         """Divide what moved at ``t`` by what is seen; ``chosen`` is the stepwise tracker's path."""
         last = t == self._horizon - 1
         likely = np.zeros(self._kinds)
-        following = np.full(self._kinds, -1.0)
+        following = np.zeros(self._kinds)
         choices: list[Path | None] = [None] * self._kinds
         for path, ends in moved.items():
             for state, masses in ends:
                 camera = int(self._chain.camera[state])
                 sums = np.bincount(self._seen[camera], masses.ravel(), self._kinds)
                 likely = np.maximum(likely, sums)
-                if path == chosen:
-                    for kind in np.flatnonzero(sums > following):
+                if path == chosen:  # of equals, rounding aside, the camera with the lowest number
+                    better = sums > following * (1 + 1e-12)
+                    for kind in np.flatnonzero(better):
                         choices[kind] = (*path, camera)
-                    following = np.maximum(following, sums)
+                    following = np.where(better, sums, following)
         if last:
             self.best += float(likely.sum())
-            self.stepwise += float(following[following > 0].sum())
+            self.stepwise += float(following.sum())
             return
         for kind in np.flatnonzero(likely):
             again: dict[Path, list[tuple[int, F64]]] = {}
