@@ -15,7 +15,7 @@ import pytest
 from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
-    "": "demo init enroll verify identify doctor serve gallery subject",
+    "": "demo init enroll verify identify plan-obfuscation doctor serve gallery subject",
     "serve": "matcher",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "subject": "list show erase check-certificate",

@@ -26,6 +26,7 @@ from blindsight.cli import (
     gallery,
     identify,
     init,
+    plan_obfuscation,
     serve,
     subject,
     verify,
@@ -51,6 +52,7 @@ app.command("verify")(verify.verify)
 app.command("identify")(identify.identify)
 app.add_typer(subject.app, name="subject")
 app.command("calibrate")(calibrate.calibrate)
+app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 

@@ -102,7 +102,7 @@ class CameraGraph:
             raise UsageError("Every camera must be within reach of every other; plan separate parts apart.")
 
     @classmethod
-    def line(cls, cameras: int, movement: Movement = Movement()) -> CameraGraph:  # noqa: B008 - frozen
+    def line(cls, cameras: int, movement: Movement = Movement()) -> CameraGraph:
         """The thesis' cameras: one beside the other."""
         return cls(cameras, tuple((at, at + 1) for at in range(cameras - 1)), movement)
 
@@ -243,7 +243,7 @@ def walk(chain: Chain, starts: Sequence[int] | I64, horizon: int, generator: np.
 def _drawn(cumulative: F64, generator: np.random.Generator) -> I64:
     """A column a row, by cumulative rows (n, S); the last sum may be a rounding below 1."""
     chance = generator.random(len(cumulative)) * cumulative[:, -1]
-    return (cumulative <= chance[:, np.newaxis]).sum(axis=1)
+    return (cumulative <= chance[:, np.newaxis]).sum(axis=1, dtype=np.int64)
 
 
 def observed(paths: I64, cameras: int) -> I64:

@@ -211,9 +211,15 @@ def figure(
     start: int,
     q: int,
     told: Callable[[int], None] = lambda done: None,
+    *,
+    worlds: int | None = None,
 ) -> Figure:
-    """One figure, exact where it can be, else sampled until it is clear on which side of α it lies."""
+    """One figure, exact where it can be, else sampled until it is clear on which side of α it lies.
+
+    With ``worlds`` so many are sampled whatever they say, as for a drawing.
+    """
     horizon, alpha, error = question.horizon, question.alpha, question.error
+    most = question.samples if worlds is None else worlds
     if people <= q:
         floor = blind_guess(study.chain, start, horizon)
         return Figure(people, start, q, horizon, "unseen", floor, floor, floor, 0)
@@ -223,14 +229,14 @@ def figure(
     cell = study.cell(people, start, q, horizon, question.hidden)
     done = 0
     while True:
-        done = min(done + _BATCH, question.samples)
+        done = min(done + _BATCH, most)
         answers = study.extend(cell, done)
         told(done)
         values = answers.values[:done]
-        high = upper_bound(values, error, question.samples)
-        low = lower_bound(values, error, question.samples)
-        if high < alpha or low >= alpha or done == question.samples:
-            break
+        if done == most or worlds is None:
+            high, low = upper_bound(values, error, most), lower_bound(values, error, most)
+            if done == most or high < alpha or low >= alpha:
+                break
         if done % (10 * _BATCH) == 0:
             study.save()
     whole = cell.hidden == people - 1 and not answers.cut

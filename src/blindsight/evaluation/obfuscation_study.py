@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,9 +147,7 @@ class Study:
         """Write the file, whole or not at all; nothing where none was given or nothing is new."""
         if self.path is None or not self._unsaved:
             return
-        cells = {
-            key: {"values": answers.values, "cut": answers.cut} for key, answers in self._cells.items()
-        }
+        cells = {key: {"values": answers.values, "cut": answers.cut} for key, answers in self._cells.items()}
         text = json.dumps({"format": FORMAT, "version": VERSION, **self._setting(), "cells": cells})
         try:
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
@@ -164,8 +163,19 @@ class Study:
         self._unsaved = False
 
 
-def _parsed(path: Path, setting: dict[str, Any]) -> dict[str, Answers]:
-    broken = f"{path} is not a study of this version; choose another file, or delete it."
+def stored_seed(path: Path | None) -> int:
+    """The seed of a study file; a fresh one from the operating system where there is no file.
+
+    Raises:
+        UsageError: the file is no study.
+    """
+    if path is not None and path.exists():
+        return int(_fields(path)["seed"])
+    return secrets.randbits(32)
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    broken = _broken(path)
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
@@ -182,8 +192,15 @@ def _parsed(path: Path, setting: dict[str, Any]) -> dict[str, Answers]:
         or set(fields) != {"format", "version", "graph", "seed", "cells"}
         or (fields["format"], fields["version"]) != (FORMAT, VERSION)
         or not isinstance(fields["cells"], dict)
+        or type(fields["seed"]) is not int
+        or not 0 <= fields["seed"] < _MAX_SEED
     ):
         raise UsageError(broken)
+    return fields
+
+
+def _parsed(path: Path, setting: dict[str, Any]) -> dict[str, Answers]:
+    fields, broken = _fields(path), _broken(path)
     if {name: fields[name] for name in setting} != setting:
         raise UsageError(f"{path} is a study of other cameras or another seed; choose another file.")
     cells = {}
@@ -196,3 +213,7 @@ def _parsed(path: Path, setting: dict[str, Any]) -> dict[str, Answers]:
             raise UsageError(broken)
         cells[key] = Answers(values, cut)
     return cells
+
+
+def _broken(path: Path) -> str:
+    return f"{path} is not a study of this version; choose another file, or delete it."

@@ -149,9 +149,7 @@ class Tracker:
             bounds.append(best)
         return [np.empty(0), *reversed(bounds)]
 
-    def _search(
-        self, start: int, others: F64, fits: list[F64], bounds: list[F64], prefixes: int
-    ) -> Answer:
+    def _search(self, start: int, others: F64, fits: list[F64], bounds: list[F64], prefixes: int) -> Answer:
         chain, last = self.chain, len(fits) - 1
         order = itertools.count()
         heap: list[tuple[float, int, int, int, F64, tuple[int, ...]]] = []
@@ -163,8 +161,8 @@ class Tracker:
                 camera = int(chain.camera[state])
                 heapq.heappush(heap, (-bound, next(order), t, state, mass, (*path, camera)))
 
-        for state in np.flatnonzero(chain.first[start]):
-            offer(1, int(state), chain.first[start, state] * others, (start,))
+        for root in np.flatnonzero(chain.first[start]).tolist():
+            offer(1, root, chain.first[start, root] * others, (start,))
         for expanded in itertools.count():
             bound, _, t, state, mass, path = heapq.heappop(heap)
             if t == last:
@@ -172,8 +170,8 @@ class Tracker:
             if expanded == prefixes:
                 return Answer((), min(1.0, -bound), False)
             mass = _forward(mass, chain.step, self.hidden)
-            for following in self._next[state]:
-                offer(t + 1, int(following), chain.step[state, following] * mass, path)
+            for following in self._next[state].tolist():
+                offer(t + 1, following, chain.step[state, following] * mass, path)
         raise AssertionError("unreachable")
 
 
