@@ -104,7 +104,8 @@ def plan_obfuscation(
         float, typer.Option(min=1e-6, help="Observations a second.", rich_help_panel=_COST)
     ] = 1.0,
     report: Annotated[
-        Path | None, typer.Option(metavar="HTML", help="Write a page with drawings, and CSV beside it.")
+        Path | None,
+        typer.Option(metavar="HTML", help="Write a page with drawings, and CSV and SVG beside it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -161,7 +162,7 @@ def plan_obfuscation(
             figures = curves(kept, made, progress=bar)
         settings = {"bytes a face": face_bytes, "steps a second": steps_per_second}
         page, folder = write_page(paged(kept, made, figures, price, settings), report)
-        document |= {"report": str(page), "csv": str(folder)}
+        document |= {"report": str(page), "files": str(folder)}
     output.document(document)
     output.show(sentence(made))
     titles = ("q", "probability", "low", "high", "people", "start", "worlds")

@@ -243,7 +243,7 @@ def walk(chain: Chain, starts: Sequence[int] | I64, horizon: int, generator: np.
 def _drawn(cumulative: F64, generator: np.random.Generator) -> I64:
     """A column a row, by cumulative rows (n, S); the last sum may be a rounding below 1."""
     chance = generator.random(len(cumulative)) * cumulative[:, -1]
-    return (cumulative <= chance[:, np.newaxis]).sum(axis=1, dtype=np.int64)
+    return np.asarray((cumulative <= chance[:, np.newaxis]).sum(axis=1), np.int64)
 
 
 def observed(paths: I64, cameras: int) -> I64:

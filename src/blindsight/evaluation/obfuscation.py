@@ -102,7 +102,7 @@ class Figure:
             mean over worlds of the best tracker's own probability; ``bounded``: the same for a tracker
             that knows more than the real one, or with searches cut short: an upper bound.
         mean: the figure or its estimate.
-        low, high: what it lies between with the confidence asked for; equal where exact.
+        low, high: what the real tracker's lies between with the confidence asked for; equal where exact.
         worlds: simulated.
     """
 
@@ -121,7 +121,8 @@ class Figure:
 class Trial:
     """What was found for one q: the worst figure, and whether it suffices.
 
-    ``verdict`` is ``kept`` (below α), ``broken`` (α or above) or ``undecided`` (the samples do not tell).
+    ``verdict`` is ``kept`` (below α), ``broken`` (α or above) or ``undecided`` (the samples, or a tracker
+    that knows more than the real one, do not tell).
     A trial stops at the first start that is not kept.
     """
 
@@ -220,28 +221,33 @@ def figure(
     """
     horizon, alpha, error = question.horizon, question.alpha, question.error
     most = question.samples if worlds is None else worlds
+    floor = blind_guess(study.chain, start, horizon)
     if people <= q:
-        floor = blind_guess(study.chain, start, horizon)
         return Figure(people, start, q, horizon, "unseen", floor, floor, floor, 0)
     sums = summed(study, people, start, q, horizon)
     if sums is not None:
         return Figure(people, start, q, horizon, "summed", sums, sums, sums, 0)
     cell = study.cell(people, start, q, horizon, question.hidden)
     done = 0
+    low, high = floor, 1.0
     while True:
         done = min(done + _BATCH, most)
         answers = study.extend(cell, done)
         told(done)
         values = answers.values[:done]
         if done == most or worlds is None:
-            high, low = upper_bound(values, error, most), lower_bound(values, error, most)
+            high = upper_bound(values, error, most)
+            low = max(floor, lower_bound(values, error, most))
+            # A bound that is not below alpha will not get there by more worlds either.
             if done == most or high < alpha or low >= alpha:
                 break
         if done % (10 * _BATCH) == 0:
             study.save()
     whole = cell.hidden == people - 1 and not answers.cut
     mean = math.fsum(values) / done
-    return Figure(people, start, q, horizon, "sampled" if whole else "bounded", mean, low, high, done)
+    if not whole:  # an upper bound says nothing about how bad the real tracker is
+        return Figure(people, start, q, horizon, "bounded", mean, floor, high, done)
+    return Figure(people, start, q, horizon, "sampled", mean, low, high, done)
 
 
 def summed(study: Study, people: int, start: int, q: int, horizon: int) -> float | None:

@@ -66,16 +66,14 @@ def curves(
     worlds: int = 200,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[Figure, ...]:
-    """Figures over q and T for the people and the start of the largest q that failed (or the floor's).
+    """Figures over q and T for the most people, from the worst start of the largest q that failed.
 
     Their intervals hold each for itself. The study is saved whatever happens.
     """
     question = plan.question
     failed = [trial.worst for trial in plan.trials if trial.verdict != "kept"]
-    if failed:
-        people, start = failed[-1].people, failed[-1].start
-    else:
-        people, start = question.people[1], plan.floor_start
+    people = question.people[1]
+    start = failed[-1].start if failed else plan.floor_start
     horizons = _spread(2, question.horizon, _HORIZONS)
     sizes = _spread(0, question.largest, _CURVES)
     if plan.q is not None and plan.q not in sizes:
@@ -110,6 +108,7 @@ def over_horizon(figures: Sequence[Figure], alpha: float, folder: Path | None = 
                 linewidth=0,
             )
         _limits(axes, figures, alpha)
+        axes.set_xticks(sorted({at.horizon for at in figures}))
         axes.set_xlabel("T, observations of a path")
         axes.legend(loc="lower left")
         return finished(drawing, "over-horizon", title, _csv(figures), folder)
@@ -155,7 +154,7 @@ def report(
     )
     header = ("q", "verdict", "people", "start", "probability", "low", "high", "method", "worlds")
     tried = Table("trials", "Values of q tried, each at its worst start", header, trials, METHODS)
-    sections = [Section("What was tried", (sentence(plan),), (tried,))]
+    sections = [Section("What was tried", (), (tried,))]
     if price is not None:
         rows: list[tuple[str, str | float | int | None]] = [
             ("dummies a step, all cameras, mean", price.dummies),
@@ -221,9 +220,11 @@ def sentence(plan: Plan) -> str:
         )
     tried = plan.trials[-1]
     if tried.verdict == "undecided":
+        bounded = tried.worst.method == "bounded"
+        more = "More people followed jointly, or a larger q," if bounded else "More samples"
         return (
             f"No q up to {question.largest} is shown to keep the best tracker {goal}; q = {tried.q} "
-            f"lies between {tried.worst.low:.3g} and {tried.worst.high:.3g}. More samples may decide."
+            f"lies between {tried.worst.low:.3g} and {tried.worst.high:.3g}. {more} may decide."
         )
     return (
         f"No q up to {question.largest} keeps the best tracker {goal}: at q = {tried.q} it is right with "
@@ -232,18 +233,20 @@ def sentence(plan: Plan) -> str:
 
 
 def write_page(made: Report, page: Path) -> tuple[Path, Path]:
-    """Write the page, and its tables and points as CSV in a folder beside it; both paths.
+    """Write the page, and in a folder beside it tables and points as CSV, drawings as SVG; both paths.
 
     Raises:
         UsageError: they cannot be written.
     """
-    folder = page.with_name(f"{page.stem}-csv")
+    folder = page.with_name(f"{page.stem}-files")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for section in made.sections:
-            tables = {table.name: table.csv() for table in section.tables}
-            for name, text in (tables | {plot.name: plot.csv for plot in section.plots}).items():
-                (folder / f"{name}.csv").write_text(text, encoding="utf-8", newline="")
+            texts = {f"{table.name}.csv": table.csv() for table in section.tables}
+            for plot in section.plots:
+                texts |= {f"{plot.name}.csv": plot.csv, f"{plot.name}.svg": plot.svg}
+            for name, text in texts.items():
+                (folder / name).write_text(text, encoding="utf-8", newline="")
         page.write_text(made.html(), encoding="utf-8", newline="")
     except OSError:
         raise UsageError(f"{page} cannot be written; choose another file for the report.") from None
