@@ -39,8 +39,8 @@ from blindsight.evaluation.movement import F64, Chain
 PREFIXES = 4000
 """Prefixes that a search expands before it answers with its bound."""
 
-_WORK = 4e7
-"""Operations that the passes of one world may take; a few hundredths of a second."""
+_WORK = 1e7
+"""Operations that the passes of one world may take; some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
