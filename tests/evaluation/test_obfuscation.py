@@ -6,7 +6,7 @@ import pytest
 
 from blindsight.core.errors import UsageError
 from blindsight.evaluation.movement import CameraGraph, Movement
-from blindsight.evaluation.obfuscation import Question, figure, plan, summed
+from blindsight.evaluation.obfuscation import Question, Trial, figure, plan, summed
 from blindsight.evaluation.obfuscation_report import (
     FACE_BYTES,
     cost,
@@ -226,6 +226,26 @@ def test_a_study_that_cannot_be_written_says_so(tmp_path) -> None:
 def test_questions_without_sense(changes) -> None:
     with pytest.raises(UsageError):
         asked(**changes)
+
+
+@pytest.mark.parametrize(
+    ("people", "max_q"), [(1, None), (2, None), (3, None), (40, None), (40, 7), (3, 0), (9, 1)]
+)
+def test_no_more_values_are_tried_than_share_the_error(monkeypatch, people, max_q) -> None:
+    question = asked(people=(people, people), max_q=max_q, alpha=0.5)
+    for smallest in range(question.largest + 1):
+        tried = []
+
+        def judged(study, question, q, progress, smallest=smallest, tried=tried):
+            found = figure(Study(LINE, 1), asked(), 1, 0, 1)  # its values do not matter here
+            tried.append(q)
+            return Trial(q, "kept" if q >= smallest else "broken", found)
+
+        monkeypatch.setattr("blindsight.evaluation.obfuscation.judge", judged)
+        assert plan(Study(LINE, 1), question).q == smallest
+        sampled = [q for q in tried if q < people]
+        assert len(sampled) * question.error <= 0.05 * (1 + 1e-12)
+        assert len(set(tried)) == len(tried)
 
 
 def test_the_cost_is_counted() -> None:

@@ -69,7 +69,7 @@ def test_a_genie_only_makes_the_tracker_better() -> None:
     study = Study(KITE, 5)
     means = []
     for hidden in (2, 1, 0):
-        answers = study.extend(study.cell(3, 0, 1, 5, hidden), 300)
+        answers = study.extend(study.cell(3, 0, 1, 5, hidden), 200)
         assert answers.cut == 0
         means.append(np.mean(answers.values))
     assert means[0] < means[1] - 0.02
@@ -98,13 +98,13 @@ def test_a_hit_is_as_likely_as_the_tracker_says() -> None:
     study = Study(CameraGraph.line(4), 2)
     tracker = Tracker(study.chain, 1)
     hits, claims = [], []
-    for number in range(600):
+    for number in range(400):
         paths = study.world(2, 1, number, 5)
         counts = obfuscated(observed(paths, 4), 1)
         answer = tracker.answer(1, [int(paths[0, 1])], np.zeros_like(counts), counts, 1)
         hits.append(answer.path == tuple(paths[:, 0]))
         claims.append(answer.probability)
-    assert np.mean(hits) == pytest.approx(np.mean(claims), abs=3 * np.sqrt(0.25 / 600))
+    assert np.mean(hits) == pytest.approx(np.mean(claims), abs=3 * np.sqrt(0.25 / 400))
 
 
 def test_impossible_counts_are_refused() -> None:

@@ -12,7 +12,7 @@ Facts that the search rests on:
   where nothing is seen, `blind_guess`: no q gets below it.
 - A q is accepted when for every start and number of people the probability is known exactly to be
   below α or its upper confidence bound is. One bad start is enough for a refusal, so the
-  starts need no correction; the at most ⌈log2(Q + 1)⌉ values of q that bisection tries share the error.
+  starts need no correction; the at most 1 + ⌈log2(Q + 1)⌉ values of q that are tried share the error.
 """
 
 from __future__ import annotations
@@ -90,7 +90,9 @@ class Question:
     @property
     def error(self) -> float:
         """Probability with which one q's bound may be wrong."""
-        return (1.0 - self.confidence) / max(1, math.ceil(math.log2(self.largest + 1)))
+        halvings = math.ceil(math.log2(self.largest + 1))
+        sampled_first = self.largest < self.people[1]  # else the first that is tried is exact
+        return (1.0 - self.confidence) / (halvings + sampled_first)
 
 
 @dataclass(frozen=True, slots=True)

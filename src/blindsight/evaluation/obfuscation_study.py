@@ -125,8 +125,9 @@ class Study:
             hidden = [int(at) for at in paths[0, 1 : 1 + cell.hidden]]
             seen = obfuscated(counts, cell.q)
             answer = tracker.answer(cell.start, hidden, told, seen, cell.q)
-            answers.values.append(answer.probability)
+            # In this order: interrupted in between, a bound is counted twice rather than not at all.
             answers.cut += not answer.exact
+            answers.values.append(answer.probability)
             self._unsaved = True
         return answers
 
