@@ -15,10 +15,13 @@ import pytest
 from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
-    "": "demo init enroll verify identify doctor serve gallery subject evaluate people",
-    "evaluate": "reid",
+    "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
+    " serve gallery subject",
+    "evaluate": "lfw reid",
+    "bench": "lattice seal two-party",
     "people": "train enroll match",
-    "serve": "matcher",
+    "keys": "new operator show trust distrust",
+    "serve": "matcher watchlist",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "subject": "list show erase check-certificate",
 }

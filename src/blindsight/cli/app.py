@@ -30,6 +30,7 @@ from blindsight.cli import (
     keys,
     lookup,
     people,
+    plan_obfuscation,
     serve,
     subject,
     verify,
@@ -58,6 +59,7 @@ app.add_typer(subject.app, name="subject")
 app.add_typer(people.app, name="people")
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
+app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")

@@ -81,7 +81,12 @@ class Params:
 
     @property
     def dummy(self) -> int:
-        """What stands for |x|² in an input that matches nothing: `largest_threshold`, as it happens."""
+        """What stands for |x|² in an input that matches nothing: `largest_threshold`, as it happens.
+
+        No vector could promise to match nothing: it may itself be an entry. A dummy is the pair (0, B)
+        in the place of (x, |x|²), so that D_j = B + |c_j|²; with B no smaller than any allowed threshold t,
+        0 ≤ B − t ≤ D_j − t ≤ B + norm² − 1 < 2^(k−1), for every watchlist at once.
+        """
         return self.largest_threshold
 
     def within(self, vectors: I32) -> bool:

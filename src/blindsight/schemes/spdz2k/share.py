@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from blindsight.core.errors import DimensionError, MismatchError, RefusedError, VectorError
+from blindsight.core.errors import DimensionError, MismatchError, ParameterError, RefusedError, VectorError
 from blindsight.core.types import I32
 from blindsight.schemes.spdz2k.messages import MAX_FACES, U64, Header, Kind
 from blindsight.schemes.spdz2k.params import Params
@@ -42,6 +42,19 @@ def quantise(params: Params, vectors: ArrayLike) -> I32:
     if not params.within(values):
         raise VectorError("A vector is longer than these parameters allow; take a larger radius.")
     return values
+
+
+def dummy_count(visible: int, q: int) -> int:
+    """How many dummies a camera adds to ``visible`` faces so that the parties count at least q:
+    max(0, q − visible) (W. Koch's thesis, section 3.4).
+
+    Raises:
+        ParameterError: a negative number.
+
+    """
+    if visible < 0 or q < 0:
+        raise ParameterError("The number of faces and q are not negative.")
+    return max(0, q - visible)
 
 
 @dataclass(frozen=True, slots=True)
