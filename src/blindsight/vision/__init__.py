@@ -20,11 +20,12 @@ from blindsight.vision.folder import (
     list_photos,
 )
 from blindsight.vision.images import Image, read_image
+from blindsight.vision.mtcnn import MtcnnDetector
 from blindsight.vision.onnx_embedder import OnnxEmbedder
 from blindsight.vision.onnx_people import OnnxPersonEmbedder
 from blindsight.vision.people import PeopleFolder, PersonImage, list_people
 from blindsight.vision.people_features import features_of, person_features
-from blindsight.vision.registry import open_embedder
+from blindsight.vision.registry import open_detector, open_embedder
 
 __all__ = [
     "AttributeModel",
@@ -39,6 +40,7 @@ __all__ = [
     "FacePipeline",
     "Image",
     "Landmarks",
+    "MtcnnDetector",
     "OnnxEmbedder",
     "OnnxPersonEmbedder",
     "PeopleFolder",
@@ -54,6 +56,7 @@ __all__ = [
     "features_of",
     "list_people",
     "list_photos",
+    "open_detector",
     "open_embedder",
     "person_features",
     "read_attribute_table",
