@@ -20,12 +20,15 @@ from blindsight.vision.folder import (
     list_photos,
 )
 from blindsight.vision.images import Image, read_image
+from blindsight.vision.live import LiveSettings
 from blindsight.vision.mtcnn import MtcnnDetector
 from blindsight.vision.onnx_embedder import OnnxEmbedder
 from blindsight.vision.onnx_people import OnnxPersonEmbedder
 from blindsight.vision.people import PeopleFolder, PersonImage, list_people
 from blindsight.vision.people_features import features_of, person_features
 from blindsight.vision.registry import open_detector, open_embedder
+from blindsight.vision.segments import Segmenter, VideoSegment, segments
+from blindsight.vision.video import Frame, Source, frames
 
 __all__ = [
     "AttributeModel",
@@ -38,8 +41,10 @@ __all__ = [
     "Face",
     "FaceBox",
     "FacePipeline",
+    "Frame",
     "Image",
     "Landmarks",
+    "LiveSettings",
     "MtcnnDetector",
     "OnnxEmbedder",
     "OnnxPersonEmbedder",
@@ -50,10 +55,14 @@ __all__ = [
     "PhotoFolder",
     "Rejection",
     "RejectionReport",
+    "Segmenter",
+    "Source",
     "TrainedAttributes",
+    "VideoSegment",
     "embed_folder",
     "embed_people",
     "features_of",
+    "frames",
     "list_people",
     "list_photos",
     "open_detector",
@@ -61,5 +70,6 @@ __all__ = [
     "person_features",
     "read_attribute_table",
     "read_image",
+    "segments",
     "train_attributes",
 ]
