@@ -28,6 +28,7 @@ from blindsight.vision.people import PeopleFolder, PersonImage, list_people
 from blindsight.vision.people_features import features_of, person_features
 from blindsight.vision.registry import open_detector, open_embedder
 from blindsight.vision.segments import Segmenter, VideoSegment, segments
+from blindsight.vision.tracking import Sighting, Tracker, TrackingPolicy
 from blindsight.vision.video import Frame, Source, frames
 
 __all__ = [
@@ -56,7 +57,10 @@ __all__ = [
     "Rejection",
     "RejectionReport",
     "Segmenter",
+    "Sighting",
     "Source",
+    "Tracker",
+    "TrackingPolicy",
     "TrainedAttributes",
     "VideoSegment",
     "embed_folder",
