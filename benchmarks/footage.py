@@ -19,7 +19,6 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blindsight.evaluation.machine import machine
-from blindsight.kernels import pads
 from blindsight.kernels.prg import Stream
 from blindsight.schemes.footage.compute import check
 from blindsight.schemes.footage.protect import share_segment, share_still
@@ -64,7 +63,7 @@ def row(content: tuple[int, int] | int, repeat: int) -> list[float]:
         for work in (
             flat.copy,
             lambda: np.bitwise_xor(flat, other),
-            lambda: pads.subtract(flat, Stream(bytes(32))),
+            lambda: flat - Stream(bytes(32)).read(size),
             protect,
             lambda: check(body, key.public_key()),
             lambda: reveal(seed, body, key.public_key()),

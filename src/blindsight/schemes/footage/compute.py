@@ -10,7 +10,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from blindsight.core.errors import TamperedError, UsageError
-from blindsight.kernels import pads
 from blindsight.kernels.prg import Stream, fresh_seed
 from blindsight.schemes.footage.pieces import label_key, labels, leaves, pad, require_root, spread
 from blindsight.schemes.footage.public import Bools, Opening, SeedShare, Share, StillShape
@@ -97,7 +96,7 @@ def _masked(opening: Opening, tiles: Bools) -> Opening:
     pixels = spread(shape, tiles) if isinstance(shape, StillShape) else tiles
     chosen = pixels.ravel().repeat(3)
     body = opening.body.copy()
-    body[chosen] = pads.add(body[chosen], Stream(fresh_seed()))
+    body[chosen] += Stream(fresh_seed()).read(int(chosen.sum()))  # mod 256
     return Opening(
         statement,
         opening.signature,

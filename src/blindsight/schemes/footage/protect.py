@@ -10,8 +10,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blindsight.core.errors import UsageError
 from blindsight.core.types import U8
-from blindsight.kernels import pads
-from blindsight.kernels.prg import Stream
 from blindsight.schemes.footage.params import Params
 from blindsight.schemes.footage.pieces import label_key, labels, leaves, pad, root
 from blindsight.schemes.footage.public import (
@@ -55,7 +53,7 @@ def share_still(
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         raise UsageError("A still is a uint8 array of shape (height, width, 3).")
     shape = StillShape(pixels.shape[0], pixels.shape[1], params.tile)
-    return _share(np.ascontiguousarray(pixels).reshape(-1), shape, about, key, seeded, pads.subtract)
+    return _share(np.ascontiguousarray(pixels).reshape(-1), shape, about, key, seeded, np.subtract)
 
 
 def share_segment(
@@ -63,7 +61,7 @@ def share_segment(
 ) -> Shares:
     """Share the bytes of one playable piece of encoded video; as `share_still`."""
     shape = SegmentShape(len(data), media)
-    return _share(np.frombuffer(data, np.uint8), shape, about, key, seeded, pads.exclusive_or)
+    return _share(np.frombuffer(data, np.uint8), shape, about, key, seeded, np.bitwise_xor)
 
 
 def _share(
@@ -72,17 +70,21 @@ def _share(
     about: About,
     key: Ed25519PrivateKey,
     seeded: int,
-    hide: Callable[[U8, Stream], U8],
+    hide: np.ufunc,
     _random: Callable[[int], bytes] = os.urandom,
 ) -> Shares:
-    """Share ``content`` uint8 (size,); everything random is drawn here, for this footage alone."""
+    """Share ``content`` uint8 (size,); everything random is drawn here, for this footage alone.
+
+    ``hide`` takes content and pad to the body; uint8 wraps mod 256.
+    """
     if seeded not in {0, 1}:
         raise UsageError("The seed goes to party 0 or to party 1.")
     footage_id, seed, body_key = _random(ID_BYTES), _random(SEED_BYTES), _random(SEED_BYTES)
-    body = hide(content, pad(seed, footage_id))
+    drawn = pad(seed, footage_id).read(len(content))
+    body = hide(content, drawn)
     roots = [b"", b""]
     for party, share, labels_key in (
-        (seeded, pad(seed, footage_id).read(len(content)), label_key(seed, footage_id)),
+        (seeded, drawn, label_key(seed, footage_id)),
         (1 - seeded, body, body_key),
     ):
         bound = leaves(shape, party, footage_id, labels(labels_key, shape.pieces), share)
