@@ -294,3 +294,21 @@ class TestRealWeights:
         own, other = open_embedder("dlib"), open_embedder("dlib", detector=f"mtcnn:{WEIGHTS}")
         distance = np.linalg.norm(own.largest_face(astronaut).vector - other.largest_face(astronaut).vector)
         assert distance < 0.4
+
+    def test_dlibs_embedder_tells_people_apart_behind_it(self, detector: MtcnnDetector) -> None:
+        """As well as behind dlib's own detector, on pairs of LFW alike and unlike."""
+        lines = (real_data.DATA / "lfw" / "pairs_fold01_02.txt").read_text().splitlines()[1:]
+        rows = [line.split("\t") for line in lines]
+        pairs = [(r[0], r[1], r[0], r[2], True) for r in rows if len(r) == 3][:8]
+        pairs += [(*r, False) for r in rows if len(r) == 4][:8]
+        embedder, right = open_embedder("dlib").embedder, 0
+
+        def vector(person: str, number: str) -> np.ndarray:
+            photo = real_data.DATA / "lfw" / "images" / person / f"{person}_{int(number):04d}.jpg"
+            image = read_image(photo)
+            return embedder.embed(image, detector.detect(image)[0]).vector
+
+        for one, first, other, second, same in pairs:
+            distance = np.linalg.norm(vector(one, first) - vector(other, second))
+            right += (distance < embedder.threshold) == same
+        assert right >= 15

@@ -105,19 +105,19 @@ class TestFiles:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
     def test_memory_is_bounded(self, tmp_path: Path) -> None:
-        """200 frames of 640 x 480 are 184 MB of pixels; reading them takes a quarter at most."""
-        path = clips.clip(tmp_path / "long.mp4", 200, size=(640, 480), b_frames=0)
+        """120 frames of 640 x 480 are 110 MB of pixels; reading them takes a third at most."""
+        path = clips.clip(tmp_path / "long.mp4", 120, size=(640, 480), b_frames=0)
         program = (
             "import resource, sys\nfrom blindsight.vision import frames\n"
             "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
             "video = frames(sys.argv[1])\nfor _ in range(20): next(video)\n"
-            "before = peak()\nassert sum(1 for _ in video) == 180\nprint(peak() - before)\n"
+            "before = peak()\nassert sum(1 for _ in video) == 100\nprint(peak() - before)\n"
         )
         done = subprocess.run(
             [sys.executable, "-c", program, str(path)],
             capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": ":".join(sys.path)},
         )  # fmt: skip
-        assert int(done.stdout) < 46_000
+        assert int(done.stdout) < 36_000
 
 
 class TestBadFiles:
@@ -172,7 +172,7 @@ class TestBadFiles:
 
     def test_any_damage_gives_the_typed_error_or_frames(self, folder: Path, tmp_path: Path) -> None:
         rng = np.random.default_rng(11)
-        for round_ in range(30):
+        for round_ in range(20):
             name = ["fast.mp4", "a.mkv", "a.ts", "a.avi"][round_ % 4]
             data = bytearray((folder / name).read_bytes())
             for _ in range(int(rng.integers(1, 60))):
@@ -317,14 +317,14 @@ class TestLive:
             video = frames(address, live=LiveSettings(stall=2.0, attempts=1))
             found = [next(video)]
             for _ in range(5):
-                time.sleep(0.3)
+                time.sleep(0.2)
                 found.append(next(video))
             video.close()
         indices = [frame.index for frame in found]
         assert indices == sorted(set(indices))
-        # 24 frames come in a second: about 7 in each pause, of which only the last one is seen.
-        assert indices[-1] - indices[1] >= 4 * 4
-        assert found[-1].time > 1.0
+        # 24 frames come in a second: about 5 in each pause, of which only the last one is seen.
+        assert indices[-1] - indices[1] >= 4 * 3
+        assert found[-1].time > 0.8
         assert all(frame.pixels.shape == (240, 320, 3) for frame in found)
 
     def test_a_quick_reader_gets_at_most_the_rate(self, transport: bytes) -> None:
