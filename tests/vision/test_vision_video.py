@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from itertools import islice
 from pathlib import Path
 
@@ -287,7 +288,8 @@ class TestSources:
             next(frames("999", live=QUICK))
 
     def test_settings_are_checked(self) -> None:
-        for wrong in ({"stall": 0.0}, {"attempts": 0}, {"first_wait": 5.0, "longest_wait": 1.0}):
+        for wrong in ({"stall": 0.0}, {"attempts": 0}, {"first_wait": 5.0, "longest_wait": 1.0},
+                      {"stall": float("nan")}, {"stall": float("inf")}):  # fmt: skip
             with pytest.raises(UsageError):
                 LiveSettings(**wrong)
 
@@ -379,7 +381,7 @@ class TestLive:
         found, error = collect(f"rtsp://admin:hunter2@127.0.0.1:{port}/x")
         assert not found
         assert isinstance(error, UnreadableVideoError)
-        assert "hunter2" not in error.message
+        assert "hunter2" not in "".join(traceback.format_exception(error))
         assert time.monotonic() - start < 5
 
     def test_the_wait_grows(self) -> None:

@@ -42,9 +42,10 @@ class LiveSettings:
     longest_wait: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.stall <= 0.0 or self.attempts < 1 or not 0.0 <= self.first_wait <= self.longest_wait:
+        waits = 0.0 <= self.first_wait <= self.longest_wait <= 3600.0
+        if not 0.0 < self.stall <= 3600.0 or self.attempts < 1 or not waits:
             raise UsageError(
-                "A live source needs a positive time-out, an attempt, and waits that do not fall."
+                "A live source needs an attempt, and a time-out and growing waits of at most an hour."
             )
 
 
@@ -164,6 +165,8 @@ class _Reader(threading.Thread):
         return VideoEndedError(f"{name} ended the stream; check whether the camera was switched off.")
 
     def _fail(self, error: BlindsightError) -> None:
+        # What FFmpeg said repeats the address, which may hold a password; it must not be logged.
+        error.__cause__ = error.__context__ = None
         with self._changed:
             self._failed = error
             self._changed.notify_all()

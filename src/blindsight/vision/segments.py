@@ -1,6 +1,7 @@
 """An encoded video cut into pieces that each play alone, without encoding anything again.
 
-For keeping footage: a piece is what ``schemes.footage`` shares and two parties reveal.
+For keeping footage: a piece is what ``schemes.footage`` shares and two parties reveal. Only
+pictures are kept; sound is left out.
 """
 
 from __future__ import annotations

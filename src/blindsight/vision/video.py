@@ -180,9 +180,11 @@ def _thinned(pictures: Iterator[Picture], fps: float | None) -> Iterator[Picture
 def _folder(folder: Path, rate: float, max_pixels: int) -> Iterator[Frame]:
     """Pictures in the order of their names, numbers in names as numbers."""
     name = shown(folder)
-    paths = sorted(
-        (p for p in folder.iterdir() if p.suffix.lower() in PICTURES), key=lambda p: _order(p.name)
-    )
+    try:
+        paths = [path for path in folder.iterdir() if path.suffix.lower() in PICTURES]
+    except OSError:
+        raise UnreadableVideoError(f"{name} may not be read; change its permissions.") from None
+    paths.sort(key=lambda path: _order(path.name))
     if not paths:
         raise UnreadableVideoError(f"{name} has no pictures in it; pass a folder of JPEG or PNG files.")
     size: tuple[int, int] | None = None
