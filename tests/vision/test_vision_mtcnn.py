@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +27,16 @@ from blindsight.vision.mtcnn_networks import FILES, O_NET, P_NET, R_NET, Layout,
 from reference import mtcnn as naive
 
 WEIGHTS = real_data.DATA / "models" / "mtcnn"
+MOBILEFACENET = """
+dimension = 128
+metric = "cosine"
+threshold = 0.28
+size = 112
+alignment = "arcface"
+layout = "nchw"
+colour = "rgb"
+normalise = true
+"""
 needs_weights = real_data.needs("models", "mtcnn", "det1.caffemodel")
 
 
@@ -295,20 +306,30 @@ class TestRealWeights:
         distance = np.linalg.norm(own.largest_face(astronaut).vector - other.largest_face(astronaut).vector)
         assert distance < 0.4
 
-    def test_dlibs_embedder_tells_people_apart_behind_it(self, detector: MtcnnDetector) -> None:
-        """As well as behind dlib's own detector, on pairs of LFW alike and unlike."""
+    @pytest.mark.parametrize("kind", ["dlib", "onnx"])
+    def test_embedders_tell_people_apart_behind_it(self, kind: str, tmp_path: Path) -> None:
+        """Pairs of LFW alike and unlike; the ONNX network is aligned by MTCNN's own landmarks."""
+        name = "dlib"
+        if kind == "onnx":
+            shutil.copy(real_data.DATA / "models" / "mobilefacenet_128.onnx", tmp_path / "model.onnx")
+            (tmp_path / "model.toml").write_text(MOBILEFACENET)
+            name = f"onnx:{tmp_path / 'model.onnx'}"
+        pipeline = open_embedder(name, detector=f"mtcnn:{WEIGHTS}")
         lines = (real_data.DATA / "lfw" / "pairs_fold01_02.txt").read_text().splitlines()[1:]
         rows = [line.split("\t") for line in lines]
         pairs = [(r[0], r[1], r[0], r[2], True) for r in rows if len(r) == 3][:8]
         pairs += [(*r, False) for r in rows if len(r) == 4][:8]
-        embedder, right = open_embedder("dlib").embedder, 0
 
         def vector(person: str, number: str) -> np.ndarray:
             photo = real_data.DATA / "lfw" / "images" / person / f"{person}_{int(number):04d}.jpg"
-            image = read_image(photo)
-            return embedder.embed(image, detector.detect(image)[0]).vector
+            return pipeline.largest_face(read_image(photo)).vector
 
+        right = 0
         for one, first, other, second, same in pairs:
-            distance = np.linalg.norm(vector(one, first) - vector(other, second))
-            right += (distance < embedder.threshold) == same
+            x, y = vector(one, first), vector(other, second)
+            if kind == "dlib":
+                near = np.linalg.norm(x - y) < pipeline.embedder.threshold
+            else:
+                near = x @ y > pipeline.embedder.threshold
+            right += near == same
         assert right >= 15
