@@ -87,6 +87,8 @@ def _packages() -> Iterator[Finding]:
         "dlib-bin": "face",
         "pillow": "face",
         "onnxruntime": "onnx",
+        "onnx": "mtcnn",
+        "av": "video",
         "uvicorn": "server",
         "fastapi": "server",
     }

@@ -100,6 +100,63 @@ class SeveralFacesError(ImageError):
     code = "several-faces"
 
 
+# -- video ---------------------------------------------------------------------------------
+
+
+class VideoError(BlindsightError):
+    """A video that cannot be used, or not any longer."""
+
+    code = "video"
+
+
+class UnreadableVideoError(VideoError):
+    """Missing, not a video, of a kind that is not read, or a camera that cannot be opened."""
+
+    code = "video-unreadable"
+
+
+class NoVideoStreamError(VideoError):
+    """A file or stream without pictures, for instance of sound alone."""
+
+    code = "video-no-pictures"
+
+
+class VideoTooLargeError(VideoError):
+    """Frames of more pixels, or a part of more bytes, than the stated limit."""
+
+    code = "video-too-large"
+
+
+class DamagedVideoError(VideoError):
+    """Corrupt in the middle; the frames before were good."""
+
+    code = "video-damaged"
+
+
+class TruncatedVideoError(DamagedVideoError):
+    """It stops before the end that it announces."""
+
+    code = "video-truncated"
+
+
+class VideoSizeError(VideoError):
+    """The frames change their width or height in the middle."""
+
+    code = "video-size-changed"
+
+
+class VideoStalledError(VideoError):
+    """A live source gives no frame in time, and connecting again did not help."""
+
+    code = "video-stalled"
+
+
+class VideoEndedError(VideoError):
+    """A live source closed the connection, and connecting again did not help."""
+
+    code = "video-ended"
+
+
 class ModelError(BlindsightError):
     """A model file that is missing, unreadable or not what its description says."""
 

@@ -16,6 +16,9 @@ _SERVE = (
     "serve(sys.argv[1], port=0, allow_insecure_clear=sys.argv[2] == 'insecure')"
 )
 
+_PATIENCE = 10
+"""Seconds for a search under way to end."""
+
 
 @contextmanager
 def matcher_process(folder: Path, *, insecure_clear: bool = False) -> Iterator[tuple[str, str, int]]:
@@ -38,6 +41,10 @@ def matcher_process(folder: Path, *, insecure_clear: bool = False) -> Iterator[t
             yield found[1], token, process.pid
         finally:
             process.terminate()
+            try:  # Popen itself hardly waits where Ctrl-C brought us here, and the folder goes next.
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def peak_bytes(pid: int | str = "self") -> int:

@@ -20,12 +20,17 @@ from blindsight.vision.folder import (
     list_photos,
 )
 from blindsight.vision.images import Image, read_image
+from blindsight.vision.live import LiveSettings
+from blindsight.vision.mtcnn import MtcnnDetector
 from blindsight.vision.onnx_embedder import OnnxEmbedder
 from blindsight.vision.onnx_people import OnnxPersonEmbedder
 from blindsight.vision.people import PeopleFolder, PersonImage, list_people
 from blindsight.vision.people_features import features_of, person_features
 from blindsight.vision.people_model import PeopleModel, WholeCrop
-from blindsight.vision.registry import open_embedder
+from blindsight.vision.registry import open_detector, open_embedder
+from blindsight.vision.segments import Segmenter, VideoSegment, segments
+from blindsight.vision.tracking import Sighting, Tracker, TrackingPolicy
+from blindsight.vision.video import Frame, Source, frames
 
 __all__ = [
     "AttributeModel",
@@ -38,8 +43,11 @@ __all__ = [
     "Face",
     "FaceBox",
     "FacePipeline",
+    "Frame",
     "Image",
     "Landmarks",
+    "LiveSettings",
+    "MtcnnDetector",
     "OnnxEmbedder",
     "OnnxPersonEmbedder",
     "PeopleFolder",
@@ -50,16 +58,25 @@ __all__ = [
     "PhotoFolder",
     "Rejection",
     "RejectionReport",
+    "Segmenter",
+    "Sighting",
+    "Source",
+    "Tracker",
+    "TrackingPolicy",
     "TrainedAttributes",
+    "VideoSegment",
     "WholeCrop",
     "embed_folder",
     "embed_people",
     "features_of",
+    "frames",
     "list_people",
     "list_photos",
+    "open_detector",
     "open_embedder",
     "person_features",
     "read_attribute_table",
     "read_image",
+    "segments",
     "train_attributes",
 ]

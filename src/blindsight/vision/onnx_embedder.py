@@ -127,12 +127,14 @@ class OnnxEmbedder:
             )
 
 
-def _session_of(data: bytes, name: str) -> Any:
+def _session_of(data: bytes, name: str, *, threads: int = 0) -> Any:
+    """A session over the bytes of a model; ``threads`` 0 lets onnxruntime choose."""
     try:
         import onnxruntime
     except ImportError as error:
         raise ModelError('ONNX models need onnxruntime: pip install "blindsight[onnx]".') from error
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # Optimiser warnings say nothing that a caller could act on.
     try:
         # From bytes, so that what was hashed is what runs.
