@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from blindsight.cli import bench_etc
 from blindsight.cli.options import Json
 from blindsight.cli.output import Output, table
 
-app = typer.Typer(help="Measure a scheme beside a plaintext search.", no_args_is_help=True)
+app = typer.Typer(help="Measure a scheme beside its plaintext counterpart.", no_args_is_help=True)
+
+
+app.command("etc")(bench_etc.etc)
 
 
 @app.callback()

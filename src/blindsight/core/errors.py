@@ -85,6 +85,12 @@ class ImageTooLargeError(ImageError):
     code = "image-too-large"
 
 
+class ImageTooSmallError(ImageError):
+    """Smaller than one block of the scheme that was to protect it."""
+
+    code = "image-too-small"
+
+
 class NoFaceError(ImageError):
     """No face was found."""
 
@@ -95,6 +101,12 @@ class SeveralFacesError(ImageError):
     """More than one face where exactly one was needed."""
 
     code = "several-faces"
+
+
+class KeyFileError(UsageError):
+    """A key file that is missing, damaged, readable by others, or of another version."""
+
+    code = "key-file"
 
 
 class ModelError(BlindsightError):
