@@ -28,7 +28,8 @@ def etc(
             output.note(what, "dim")
 
     rows = [asdict(row) for row in bench_etc(quality=quality, repeats=repeats, progress=told)]
-    output.document(rows)
+    asked = ("width", "height", "colour", "encrypt_ms", "jpeg_ms", "ratio")
+    output.document([{name: row[name] for name in asked} for row in rows])
     about, today = machine(), f"{datetime.now(UTC):%Y-%m-%d}"
     output.show(f"EtC beside Pillow's JPEG: {about['processor']}, {about['cores']} cores, {today}")
     sizes = [f"{row['width']} × {row['height']} {'colour' if row['colour'] else 'grey'}" for row in rows]

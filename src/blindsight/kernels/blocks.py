@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from blindsight.kernels.accumulate import address
-from blindsight.kernels.pixels import ORDERS, pack_8, pack_16, spread_8, spread_16
+from blindsight.kernels.pixels import ORDERS, pack_8, pack_16, prefetch, spread_8, spread_16
 from blindsight.kernels.prg import Stream
 from blindsight.kernels.threads import split
 
@@ -89,7 +89,7 @@ def _colour(source, order, turns, masks, colours, channels, size, first, last, o
     """As `_grey` for three channels; sizes that are multiples of 8 go through vector registers."""
     height, width, wide = source.shape[0], source.shape[1], out.shape[1]
     columns = wide // size
-    block_words, row_words = np.empty(size * size, np.uint32), np.empty(size, np.uint32)
+    words, turned = np.empty(size * size, np.uint32), np.empty(size * size, np.uint32)
     for block in range(first, last):
         origin = np.int64(order[block])
         top, left = (origin // columns) * size, (origin % columns) * size
@@ -98,19 +98,28 @@ def _colour(source, order, turns, masks, colours, channels, size, first, last, o
         if size % 8 or top + size > height or left + size > width:
             _edge(source, turn, mask, channels[code], size, top, left, out, row, column)
             continue
+        if block + 1 < last:  # the next block lies anywhere; by the time it is due it is here
+            following = np.int64(order[block + 1])
+            soon = 3 * ((following // columns) * size * width + (following % columns) * size)
+            for r in range(min(size, height - (following // columns) * size)):
+                prefetch(address(source, soon + 3 * r * width))
+                prefetch(address(source, soon + 3 * (r * width + size) - 1))
         for r in range(size):
-            _spread_row(source, 3 * ((top + r) * width + left), block_words, r * size, size)
+            _spread_row(source, 3 * ((top + r) * width + left), words, r * size, size)
+        if not turn & 5:  # rows stay rows, in either order
+            for r in range(size):
+                here = (size - 1 - r if turn & 2 else r) * size
+                _pack_row(words, here, out, 3 * ((row + r) * wide + column), size, code, mask)
+            continue
         at, beside, down_row, down_column, right_row, right_column = _origin(turn, size)
         start, down = at * size + beside, down_row * size + down_column
         right = right_row * size + right_column
+        # All of it before any of it is read again: a row that was just written word by word stalls.
         for r in range(size):
-            here, there = start + r * down, 3 * ((row + r) * wide + column)
-            if right == 1:
-                _pack_row(block_words, here, out, there, size, code, mask)
-            else:
-                for c in range(size):
-                    row_words[c] = block_words[here + c * right]
-                _pack_row(row_words, 0, out, there, size, code, mask)
+            for c in range(size):
+                turned[r * size + c] = words[start + r * down + c * right]
+        for r in range(size):
+            _pack_row(turned, r * size, out, 3 * ((row + r) * wide + column), size, code, mask)
 
 
 @njit(nogil=True, cache=True, inline="always")

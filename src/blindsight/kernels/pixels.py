@@ -69,6 +69,21 @@ def _pack(width: int) -> Any:
     return pack
 
 
+@intrinsic
+def _prefetch(typing: Any, place: Any) -> Any:
+    """Have the cache line at ``place`` brought near; nothing else happens."""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        pointer = ir.PointerType(_I8)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, _I32, _I32, _I32])
+        call = builder.module.declare_intrinsic("llvm.prefetch.p0i8", fnty=kind)
+        builder.call(call, [builder.bitcast(args[0], pointer), _I32(0), _I32(3), _I32(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.CPointer(types.uint8)), emit
+
+
+prefetch: Any = _prefetch
 spread_8: Any = _spread(8)
 spread_16: Any = _spread(16)
 pack_8: Any = _pack(8)
