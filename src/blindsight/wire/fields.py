@@ -91,6 +91,10 @@ class Fields:
             self._refuse(f"has a bad {key}: not a list of {low} to {high}")
         return value
 
+    def raw(self, key: str) -> Any:
+        """A field as it came, for a reader of its own."""
+        return self._value[key]
+
     def wire(self, key: str) -> dict[str, int | str]:
         """A flat parameter set: up to 32 short names to 64-bit integers or short strings."""
         value = self._value[key]
