@@ -107,16 +107,28 @@ class Model:
         found = [self._judge(pixels[at : at + _AT_ONCE]) for at in range(0, len(pixels), _AT_ONCE)]
         return np.concatenate(found) if found else np.empty((0, self.classes))
 
+    def score(self, pixels: U8, label: int) -> F64:
+        """How well images fit one class, float64 (n,): the column ``label`` of `scores`, and quicker for SVMs."""
+        if self.classifier not in (Classifier.SVM_LINEAR, Classifier.SVM_RBF) or self.classes == 2:
+            return self.scores(pixels)[:, label]
+        used = np.flatnonzero(self.parts["dual"][label])
+        one = {"vectors": self.parts["vectors"][used], "dual": self.parts["dual"][label : label + 1, used],
+               "intercept": self.parts["intercept"][label : label + 1], "gamma": self.parts["gamma"]}  # fmt: skip
+        return _svm(self._z(pixels), one, 1)[:, 0]
+
     @property
     def values(self) -> int:
         """Of an image: the columns of ``pixels``."""
         return int(self.parts["wide"][0])
 
     def _judge(self, pixels: U8) -> F64:
+        return _JUDGES[self.classifier](self._z(pixels), self.parts, self.classes)
+
+    def _z(self, pixels: U8) -> F64:
         p = self.parts
         kept = centred(pixels[:, p["columns"]], p["sums"], self.trained_on, p["signs"])
         z: F64 = (kept - p["mean"]) / p["scale"]
-        return _JUDGES[self.classifier](z, p, self.classes)
+        return z
 
     # -- bytes ---------------------------------------------------------------------------------
 
