@@ -56,9 +56,13 @@ def test_many_threads_give_the_same(monkeypatch):
 def test_every_turn_and_order_is_undone():
     image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
     for turn in range(8):
-        there = blocks.scramble(image, *(np.array([x], t) for x, t in ((0, "i4"), (turn, "u1"), (0, "u1"), (0, "u1"))), 8)
+        there = blocks.scramble(
+            image, *(np.array([x], t) for x, t in ((0, "i4"), (turn, "u1"), (0, "u1"), (0, "u1"))), 8
+        )
         undo = np.array([blocks.UNTURN[turn]])
-        back = blocks.scramble(there, np.zeros(1, np.int32), undo, np.zeros(1, np.uint8), np.zeros(1, np.uint8), 8)
+        back = blocks.scramble(
+            there, np.zeros(1, np.int32), undo, np.zeros(1, np.uint8), np.zeros(1, np.uint8), 8
+        )
         assert (back == image).all()
     assert len({slow.turned(image[0], turn).tobytes() for turn in range(8)}) == 8
     for code, order in enumerate(blocks.CHANNELS):
@@ -75,7 +79,7 @@ def test_permutation_like_the_twin(count):
 
 def test_permutations_are_uniform():
     stream, count = Stream(b"\x01" * 32), 6000
-    seen = {order: 0 for order in itertools.permutations(range(4))}
+    seen = dict.fromkeys(itertools.permutations(range(4)), 0)
     for _ in range(count):
         seen[tuple(blocks.permutation(Stream(stream.read(32).tobytes()), 4).tolist())] += 1
     expected = count / 24
@@ -107,6 +111,8 @@ def test_planes(ycbcr):
 def test_no_colour_loses_more_than_one_step():
     """All of 2^24 colours in steps of three, and the corners."""
     values = np.array(sorted({*range(0, 256, 3), 254, 255}), np.uint8)
-    cube = np.stack(np.meshgrid(values, values, values, indexing="ij"), axis=-1).reshape(1, len(values), -1, 3)
+    cube = np.stack(np.meshgrid(values, values, values, indexing="ij"), axis=-1).reshape(
+        1, len(values), -1, 3
+    )
     back = colour.from_planes(colour.to_planes(cube, ycbcr=True), ycbcr=True)
     assert np.abs(back.astype(np.int16) - cube).max() == 1

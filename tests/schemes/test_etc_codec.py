@@ -157,7 +157,13 @@ def test_size_limits():
 
 def described(**changes):
     made = protect(KEY, Params.grey(), portrait(Params.grey()))
-    fields = {"version": 1, "params": "etc-grey-8", "size": [made.width, made.height], "key": KEY.key_id, "nonce": None}
+    fields = {
+        "version": 1,
+        "params": "etc-grey-8",
+        "size": [made.width, made.height],
+        "key": KEY.key_id,
+        "nonce": None,
+    }
     fields |= changes
     fields = {name: value for name, value in fields.items() if value is not ...}
     comment = f"{KEYWORD} {json.dumps(fields)}".encode()

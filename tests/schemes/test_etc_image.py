@@ -33,7 +33,14 @@ from blindsight.schemes.etc_image.secret import SecretKey
 from reference import etc_image as slow
 
 KEY = SecretKey.load(bytes(range(32)))
-ALL = [Params.grey(), Params.grey(4), Params.colour(), Params.colour(8), Params.planes(), Params.planes(exact=True)]
+ALL = [
+    Params.grey(),
+    Params.grey(4),
+    Params.colour(),
+    Params.colour(8),
+    Params.planes(),
+    Params.planes(exact=True),
+]
 
 params = st.sampled_from(ALL)
 sides = st.integers(16, 50)
@@ -184,7 +191,16 @@ def test_other_sizes_of_block_are_refused(size):
 def test_parameters_travel_by_name():
     for which in ALL:
         assert Params.parse(which.params_id) == which
-    for wrong in ("", "etc-grey", "etc-grey-08", "etc-grey-9", "etc-blue-8", "grey-8", "etc-grey-8 ", "etc-grey-٨"):
+    for wrong in (
+        "",
+        "etc-grey",
+        "etc-grey-08",
+        "etc-grey-9",
+        "etc-blue-8",
+        "grey-8",
+        "etc-grey-8 ",
+        "etc-grey-٨",
+    ):
         with pytest.raises(MalformedError):
             Params.parse(wrong)
     assert [p.fits_jpeg for p in ALL] == [True, False, True, False, True, True]

@@ -1,4 +1,4 @@
-"""A matching server as a process: checks its arguments, binds, serves, stops in order."""
+"""A server as a process: checks its arguments, binds, serves, stops in order."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from fastapi import FastAPI
 
 from blindsight.blind import service, token
 from blindsight.blind.matcher import LocalMatcher
@@ -55,6 +56,21 @@ def serve(
     Raises `UsageError` for a port in use, a folder in use and files that cannot be used,
     `RefusedError` for an address that would be unprotected.
     """
+    check_address(host, tls_cert, tls_key, allow_insecure_http)
+    matcher = LocalMatcher(folder, allow_insecure_clear=allow_insecure_clear)
+    try:
+        check = token.load_or_make(Path(token_file) if token_file else Path(folder) / "token")
+        app = service.create_app(matcher, check, max_body)
+        threading.Thread(target=matcher.warm, name="warm", daemon=True).start()
+        listen(app, host, port, tls_cert, tls_key, ready)
+    finally:
+        matcher.close()
+
+
+def check_address(
+    host: str, tls_cert: str | Path | None, tls_key: str | Path | None, allow_insecure_http: bool
+) -> None:
+    """Raise where certificate and key do not belong together, or the address would be unprotected."""
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("TLS needs both a certificate and its key.")
     if tls_cert is None and not allow_insecure_http and not is_loopback(host):
@@ -64,32 +80,37 @@ def serve(
         )
     if tls_cert is not None and tls_key is not None:
         _check_pair(Path(tls_cert), Path(tls_key))
-    matcher = LocalMatcher(folder, allow_insecure_clear=allow_insecure_clear)
-    try:
-        check = token.load_or_make(Path(token_file) if token_file else Path(folder) / "token")
-        with _bound(host, port) as listener:
-            scheme = "https" if tls_cert else "http"
-            shown = f"[{host}]" if ":" in host else host
-            url = f"{scheme}://{shown}:{listener.getsockname()[1]}"
-            config = uvicorn.Config(
-                service.create_app(matcher, check, max_body),
-                http="h11",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-                ssl_certfile=tls_cert,
-                ssl_keyfile=None if tls_key is None else str(tls_key),
-            )
-            threading.Thread(target=matcher.warm, name="warm", daemon=True).start()
-            _outlive_signals()
-            _Server(config, lambda: ready(url)).run([listener])
-    finally:
-        matcher.close()
+
+
+def listen(
+    app: FastAPI,
+    host: str,
+    port: int,
+    tls_cert: str | Path | None,
+    tls_key: str | Path | None,
+    ready: Callable[[str], None] = _announce,
+) -> None:
+    """Serve an application until SIGTERM or SIGINT, then finish what is under way."""
+    with _bound(host, port) as listener:
+        scheme = "https" if tls_cert else "http"
+        shown = f"[{host}]" if ":" in host else host
+        url = f"{scheme}://{shown}:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+            ssl_certfile=tls_cert,
+            ssl_keyfile=None if tls_key is None else str(tls_key),
+        )
+        _outlive_signals()
+        _Server(config, lambda: ready(url)).run([listener])
 
 
 class _Server(uvicorn.Server):

@@ -26,6 +26,7 @@ from blindsight.cli import (
     evaluate,
     gallery,
     identify,
+    image,
     init,
     serve,
     subject,
@@ -53,6 +54,7 @@ app.command("identify")(identify.identify)
 app.add_typer(subject.app, name="subject")
 app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)
+app.add_typer(image.app, name="image")
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")
 

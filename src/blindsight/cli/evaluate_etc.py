@@ -20,7 +20,9 @@ _PUZZLE_SIDE = 192
 
 def etc(
     photos: Annotated[Path, typer.Argument(metavar="FOLDER", help="Images, one folder a person.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Report and CSV files go here.")] = Path("etc-report"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Report and CSV files go here.")] = Path(
+        "etc-report"
+    ),
     attack: Annotated[bool, typer.Option("--attack", help="Break the scheme instead of using it.")] = False,
     ratio: Annotated[
         list[int] | None, typer.Option(min=1, help="Of reduction, 20 for 1/20; several for several.")
@@ -75,9 +77,7 @@ def _experiment(output: Output, data: PeopleImages, ratio: list[int] | None, out
     for row in content["rows"]:
         cells = (row["eer_plain"], row["eer_common"], row["eer_each"], row["eer_stolen"])
         numbers = ["–" if cell is None else f"{cell:.4f}" for cell in cells]
-        shown.add_row(
-            row["classifier"], f"1/{row['ratio']}", *numbers, f"{row['relative_difference']:.1g}"
-        )
+        shown.add_row(row["classifier"], f"1/{row['ratio']}", *numbers, f"{row['relative_difference']:.1g}")
     people, queries = plural(len(data.names), "person"), plural(experiment.queries, "query image")
     output.show(f"{people}, {plural(experiment.trained, 'training image')}, {queries}")
     output.show(shown)
@@ -94,7 +94,12 @@ def _attack(output: Output, data: PeopleImages, photos: list[Path], out: Path, s
     together = [count for count in TOGETHER if 3 * count < most]
     found = audit(data, _pictures(photos), seed=seed, pairs=PAIRS, together=together, progress=_told(output))
     height, width = data.pixels.shape[1:3]
-    about = {"Images": most, "Size": f"{height} × {width} (height × width)", "Blocks": found.blocks, "Seed": seed}
+    about = {
+        "Images": most,
+        "Size": f"{height} × {width} (height × width)",
+        "Blocks": found.blocks,
+        "Seed": seed,
+    }
     page = audit_report(found, about).write(out)
     output.document(audit_document(found) | {"report": str(page), "rejected": data.rejected.counts})
     first = found.known[0]
@@ -125,7 +130,9 @@ def _pictures(paths: list[Path]) -> list[tuple[str, U8]]:
         try:
             import skimage.data
         except ImportError:
-            raise UsageError("Give a colour photo for the puzzles: --photo, or install scikit-image.") from None
+            raise UsageError(
+                "Give a colour photo for the puzzles: --photo, or install scikit-image."
+            ) from None
         found = [("portrait", skimage.data.astronaut()), ("cat", skimage.data.chelsea())]
     made = []
     for name, pixels in found:

@@ -26,6 +26,8 @@ Pictures = list[list[tuple[str, U8]]]
 PAIRS = (1, 2, 4, 8, 16)
 TOGETHER = (1, 2, 4, 8, 16, 32, 64)
 _TRIES = 3
+_LINKED = 600
+"""Images among which are linked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +141,13 @@ def audit(
         progress(f"puzzles of {name}")
         _puzzles(found, name, photo)
     progress("linkability")
-    _linking(found, data, hidden)
+    _linking(found, data, hidden, order[:_LINKED])
     progress("mitigations")
     _mitigations(found, data, photos, order)
     return found
 
 
-def _known(
-    found: Audit, plain: U8, hidden: U8, tables: Tables, order: I64, pairs: Sequence[int]
-) -> None:
+def _known(found: Audit, plain: U8, hidden: U8, tables: Tables, order: I64, pairs: Sequence[int]) -> None:
     size, other = Params.grey().block, order[-20:]
     for quality in (None, 95, 80, 60):
         seen = hidden if quality is None else through_jpeg(hidden[order[: _TRIES * max(pairs)]], quality)
@@ -155,11 +155,15 @@ def _known(
             rates = []
             for number in range(_TRIES):
                 chosen = order[number * max(pairs) :][:count]
-                at = chosen if quality is None else np.arange(number * max(pairs), number * max(pairs) + count)
+                at = (
+                    chosen if quality is None else np.arange(number * max(pairs), number * max(pairs) + count)
+                )
                 got = known_image(plain[chosen], seen[at], size)
                 opened = got.open(hidden[other]).astype(float)
                 error = np.sqrt(np.mean((opened - plain[other]) ** 2))
-                rates.append((got.right(tables) / found.blocks, got.wholly_right(tables) / found.blocks, error))
+                rates.append(
+                    (got.right(tables) / found.blocks, got.wholly_right(tables) / found.blocks, error)
+                )
                 if quality is None and count == min(pairs) and number == 0:
                     found.ambiguous = got.ambiguous
                     found.known_pictures = [
@@ -173,9 +177,7 @@ def _known(
             found.known.append(KnownImage(quality, count, *(float(mean) for mean in means)))
 
 
-def _together(
-    found: Audit, plain: U8, hidden: U8, tables: Tables, order: I64, counts: Sequence[int]
-) -> None:
+def _together(found: Audit, plain: U8, hidden: U8, tables: Tables, order: I64, counts: Sequence[int]) -> None:
     size = Params.grey().block
     shown = order[-1:]
     row = [("original, not used", plain[shown[0]]), ("scrambled", hidden[shown[0]])]
@@ -221,19 +223,20 @@ def _puzzles(found: Audit, name: str, photo: U8) -> None:
             found.puzzle_pictures.append(row)
 
 
-def _linking(found: Audit, data: PeopleImages, hidden: U8) -> None:
-    size, count = Params.grey().block, len(data.pixels)
-    found.distances_kept = linking.distances_kept(data.pixels, hidden)
-    chance = float(np.mean([(np.sum(data.people == who) - 1) / (count - 1) for who in data.people]))
-    rows, covered = (images.reshape(count, -1).astype(np.float32) for images in (data.pixels, hidden))
-    own = np.stack([_own_key(image) for image in data.pixels])
-    again = np.stack([_own_key(image) for image in data.pixels])
+def _linking(found: Audit, data: PeopleImages, hidden: U8, chosen: I64) -> None:
+    size, count = Params.grey().block, len(chosen)
+    plain, covering, people = data.pixels[chosen], hidden[chosen], data.people[chosen]
+    found.distances_kept = linking.distances_kept(plain, covering)
+    chance = float(np.mean([(np.sum(people == who) - 1) / (count - 1) for who in people]))
+    rows, covered = (images.reshape(count, -1).astype(np.float32) for images in (plain, covering))
+    own = np.stack([_own_key(image) for image in plain])
+    again = np.stack([_own_key(image) for image in plain])
     one, two = linking.marks(own, size), linking.marks(again, size)
     lossy = linking.marks(through_jpeg(again, 80), size)
     found.linking = [
-        Linking("same person, plain images", linking.same_person(rows, data.people), chance),
-        Linking("same person, one key", linking.same_person(covered, data.people), chance),
-        Linking("same person, a key for each image", linking.same_person(one, data.people), chance),
+        Linking("same person, plain images", linking.same_person(rows, people), chance),
+        Linking("same person, one key", linking.same_person(covered, people), chance),
+        Linking("same person, a key for each image", linking.same_person(one, people), chance),
         Linking("same image twice, a key for each", linking.same_image(one, two), 1 / count),
         Linking("the same, the second as JPEG 80", linking.same_image(one, lossy), 1 / count),
     ]
@@ -243,9 +246,7 @@ def _own_key(image: U8, params: Params | None = None) -> U8:
     return protect_batch(SecretKey.generate(), params or Params.grey(), image[np.newaxis])[0]
 
 
-def _mitigations(
-    found: Audit, data: PeopleImages, photos: Sequence[tuple[str, U8]], order: I64
-) -> None:
+def _mitigations(found: Audit, data: PeopleImages, photos: Sequence[tuple[str, U8]], order: I64) -> None:
     linear = Classifier.SVM_LINEAR
     for what, params, own_keys in (
         ("none: one key, blocks of 8", Params.grey(), False),
@@ -271,7 +272,9 @@ def _measured(what: str, params: Params, images: U8, own_keys: bool, eer: float 
     height, width = images.shape[1:3]
     few = images[:16]
     keys = [SecretKey.generate() for _ in few] if own_keys else [SecretKey.generate()] * len(few)
-    hidden = np.stack([protect_batch(key, params, one[np.newaxis])[0] for key, one in zip(keys, few, strict=True)])
+    hidden = np.stack(
+        [protect_batch(key, params, one[np.newaxis])[0] for key, one in zip(keys, few, strict=True)]
+    )
     tables = [key.tables(params, height, width) for key in keys]
     before = colour.to_planes(few[:1], ycbcr=True) if params.stacked else few[:1]
     another = tables[min(1, len(few) - 1)]

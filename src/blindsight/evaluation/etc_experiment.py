@@ -157,7 +157,9 @@ class Experiment:
     def key_of_each_image(self, classifier: Classifier, ratio: int) -> Judged:
         """The mitigation that ends known-image attacks: no two images under one key."""
         images = self.data.pixels
-        scrambled = [protect_batch(self.key.for_image()[0], self.params, one[np.newaxis])[0] for one in images]
+        scrambled = [
+            protect_batch(self.key.for_image()[0], self.params, one[np.newaxis])[0] for one in images
+        ]
         return self._judged(np.stack(scrambled), classifier, ratio)
 
     def by_position(self, kernel: str, ratio: int) -> Agreement:

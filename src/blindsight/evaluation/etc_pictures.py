@@ -29,7 +29,9 @@ def error_curves(
                 impostor = verification.comparisons.impostor
                 low = min(low, float(np.quantile(impostor, 0.5)))
                 high = max(high, float(np.quantile(genuine, 0.6)))
-                at = np.linspace(min(impostor.min(), genuine.min()), max(impostor.max(), genuine.max()), _POINTS)
+                at = np.linspace(
+                    min(impostor.min(), genuine.min()), max(impostor.max(), genuine.max()), _POINTS
+                )
                 far, frr = verification.far(at), verification.frr(at)
                 rows += [(label, scheme, *row) for row in zip(at, far, frr, strict=True)]
                 style = series(number)

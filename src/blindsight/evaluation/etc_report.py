@@ -135,9 +135,18 @@ def _condition_2(rows: Sequence[Row]) -> Section:
             body.append((f"1/{row.ratio}", plain, row.plain.eer, each, row.each.eer, row.stolen.eer))
         if body:
             kernel = "linear" if classifier is Classifier.SVM_LINEAR else "RBF"
-            header = ("ratio", "plain, paper", "plain, here", "own keys, paper", "own keys, here", "stolen key, here")
+            header = (
+                "ratio",
+                "plain, paper",
+                "plain, here",
+                "own keys, paper",
+                "own keys, here",
+                "stolen key, here",
+            )
             tables.append(
-                Table(f"table-{number}", f"EER, SVM with {kernel} kernel (table {number})", header, tuple(body))
+                Table(
+                    f"table-{number}", f"EER, SVM with {kernel} kernel (table {number})", header, tuple(body)
+                )
             )
     return Section(
         "Key condition 2: a key for each client",
@@ -265,10 +274,14 @@ def _together(found: Audit) -> Section:
 def _puzzles(found: Audit) -> Section:
     return Section(
         "One scrambled image alone",
-        ("The same solver on a single image: a jigsaw puzzle whose pieces may be turned, mirrored and negative.",),
+        (
+            "The same solver on a single image: a jigsaw puzzle whose pieces may be turned, mirrored and negative.",
+        ),
         (Table("puzzles", "Single images", _HEADER, _rows(found.puzzles)),),
         tuple(
-            pictures([row[: len(row) // 2 * 2]], name=f"puzzle-pictures-{at}", title="Scrambled, and put together")
+            pictures(
+                [row[: len(row) // 2 * 2]], name=f"puzzle-pictures-{at}", title="Scrambled, and put together"
+            )
             for at, row in enumerate(found.puzzle_pictures, start=1)
         ),
     )

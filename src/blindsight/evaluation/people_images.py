@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from blindsight.core.errors import ImageError, UsageError
 from blindsight.core.types import I64, U8
+from blindsight.vision.fitting import fitted
 from blindsight.vision.folder import Rejection, RejectionReport, list_photos
 from blindsight.vision.images import read_image
 
@@ -59,37 +60,23 @@ def read_people(
     Raises:
         UsageError: fewer than two people are left.
     """
-    import PIL.Image
-
     found = list_photos(root)
     rejected = list(found.rejections)
     images: dict[str, list[U8]] = {}
     for done, photo in enumerate(found.photos, start=1):
         try:
-            picture = PIL.Image.fromarray(read_image(photo.path).pixels)
+            pixels = read_image(photo.path).pixels
         except ImageError as error:
             rejected.append(Rejection(photo, error.code, error.message))
             continue
         finally:
             advance(done, len(found.photos))
-        picture = picture if colour else picture.convert("L")
-        images.setdefault(photo.subject, []).append(_fitted(picture, *size))
+        images.setdefault(photo.subject, []).append(fitted(pixels, *size, grey=not colour))
     names = tuple(sorted(name for name, own in images.items() if len(own) >= 2))
     if len(names) < 2:
-        raise UsageError(f"{root} has images of fewer than two people; put each person's into a folder of their own.")
+        raise UsageError(
+            f"{root} has images of fewer than two people; put each person's into a folder of their own."
+        )
     pixels = np.stack([image for name in names for image in images[name]])
     people = np.repeat(np.arange(len(names)), [len(images[name]) for name in names]).astype(np.int64)
     return PeopleImages(pixels, people, names, RejectionReport(tuple(rejected)))
-
-
-def _fitted(picture: object, height: int, width: int) -> U8:
-    import PIL.Image
-
-    assert isinstance(picture, PIL.Image.Image)
-    wide = min(picture.width, round(picture.height * width / height))
-    tall = min(picture.height, round(picture.width * height / width))
-    left, top = (picture.width - wide) // 2, (picture.height - tall) // 2
-    picture = picture.crop((left, top, left + wide, top + tall))
-    if picture.size != (width, height):
-        picture = picture.resize((width, height), PIL.Image.Resampling.BICUBIC)
-    return np.array(picture, dtype=np.uint8)

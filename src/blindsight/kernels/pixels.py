@@ -46,7 +46,9 @@ def _pack(width: int) -> Any:
         words = builder.load(builder.bitcast(args[0], wide.as_pointer()), align=4)
         target = builder.bitcast(args[1], narrow.as_pointer())
         one = builder.insert_element(ir.Constant(narrow, None), args[3], _I32(0))
-        mask = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(_I32, 3 * width), [0] * (3 * width)))
+        mask = builder.shuffle_vector(
+            one, one, ir.Constant(ir.VectorType(_I32, 3 * width), [0] * (3 * width))
+        )
         cases = [builder.append_basic_block(f"order{code}") for code in range(len(ORDERS))]
         after = builder.append_basic_block("after")
         choice = builder.switch(args[2], cases[0])

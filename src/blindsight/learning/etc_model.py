@@ -186,7 +186,11 @@ def _svm(z: F64, p: Mapping[str, NDArray[Any]], classes: int) -> F64:
 
 def _neighbours(z: F64, p: Mapping[str, NDArray[Any]], classes: int) -> F64:
     trained, k = p["trained"], int(p["neighbours"][0])
-    far = np.einsum("ij,ij->i", z, z)[:, np.newaxis] + np.einsum("ij,ij->i", trained, trained) - 2 * z @ trained.T
+    far = (
+        np.einsum("ij,ij->i", z, z)[:, np.newaxis]
+        + np.einsum("ij,ij->i", trained, trained)
+        - 2 * z @ trained.T
+    )
     nearest = np.argsort(far, axis=1, kind="stable")[:, :k]
     votes = np.zeros((len(z), classes))
     np.add.at(votes, (np.arange(len(z))[:, np.newaxis], p["labels"][nearest]), 1.0 / k)

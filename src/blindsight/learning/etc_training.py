@@ -61,7 +61,9 @@ def train(pixels: U8, labels: I64, images: Images, classifier: Classifier, ratio
     if len(images.key_ids) != (classes if images.condition is Condition.EACH else 1):
         raise UsageError("There is one key where keys are common, else one for each class.")
     fitted = pipeline(classifier, ratio).fit(pixels, labels)
-    return Model(classifier, images, classes, len(pixels), _parts(fitted, classifier, pixels.shape[1], labels))
+    return Model(
+        classifier, images, classes, len(pixels), _parts(fitted, classifier, pixels.shape[1], labels)
+    )
 
 
 def _parts(fitted: Pipeline, classifier: Classifier, wide: int, labels: I64) -> dict[str, NDArray[Any]]:
@@ -90,7 +92,9 @@ def _parts(fitted: Pipeline, classifier: Classifier, wide: int, labels: I64) -> 
 def _trees(forest: RandomForestClassifier) -> dict[str, NDArray[Any]]:
     """All trees' nodes one after the other; a leaf has no children and looks at column 0."""
     roots, at = [], 0
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("left", "right", "feature", "threshold", "value")}
+    columns: dict[str, list[NDArray[Any]]] = {
+        name: [] for name in ("left", "right", "feature", "threshold", "value")
+    }
     for grown in forest.estimators_:
         tree = grown.tree_
         leaf = tree.children_left < 0

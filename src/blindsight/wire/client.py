@@ -149,6 +149,15 @@ class RemoteMatcher:
 
     # -- plumbing --------------------------------------------------------------------------
 
+    def call(
+        self, method: str, path: str, body: bytes | None = None, *, safe: bool = True, answers: bool = True
+    ) -> bytes:
+        """A request to another service of the same manners, and its message; none where it ``answers`` none."""
+        if answers:
+            return self._call(method, path, body, safe=safe)
+        with self._sent(method, path, body, safe=safe):
+            return b""
+
     def _call(self, method: str, path: str, body: bytes | None = None, *, safe: bool = True) -> bytes:
         with self._sent(method, path, body, safe=safe) as response:
             return _whole(response, messages.MEDIA_TYPE)

@@ -29,7 +29,10 @@ def turned(blocks: NDArray[Any], turn: int) -> NDArray[Any]:
 def _tables() -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[tuple[int, int], ...], ...]]:
     mark = np.arange(9).reshape(3, 3)
     looks = {turned(mark, turn).tobytes(): turn for turn in range(8)}
-    then = tuple(tuple(looks[turned(turned(mark, second), first).tobytes()] for second in range(8)) for first in range(8))
+    then = tuple(
+        tuple(looks[turned(turned(mark, second), first).tobytes()] for second in range(8))
+        for first in range(8)
+    )
     sides = [_side(mark, side).tolist() for side in range(4)]
     shown = []
     for turn in range(8):
@@ -58,9 +61,7 @@ COMPOSED, SHOWN = _tables()
 """``COMPOSED[a][b]``: turn b, then turn a. ``SHOWN[turn][side]``: which side of the unturned block is seen
 at a side of the turned one, and whether it is read backwards."""
 
-TURN_THAT_SHOWS: Final = {
-    (at, *SHOWN[turn][at]): turn for turn in range(8) for at in range(4)
-}
+TURN_THAT_SHOWS: Final = {(at, *SHOWN[turn][at]): turn for turn in range(8) for at in range(4)}
 """From (side, side of the unturned block, backwards) to the one turn that shows it there."""
 
 

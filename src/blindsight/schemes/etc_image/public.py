@@ -74,12 +74,16 @@ class EtcImage:
                 f"The image was scrambled by version {self.version} of the scheme; this is version {VERSION}."
             )
         if not _KEY_ID.fullmatch(self.key_id) or (self.nonce is not None and len(self.nonce) != NONCE_BYTES):
-            raise MalformedError("A scrambled image names its key by 32 hexadecimal digits, a nonce by 16 bytes.")
+            raise MalformedError(
+                "A scrambled image names its key by 32 hexadecimal digits, a nonce by 16 bytes."
+            )
         if not 0 < self.height * self.width <= MAX_PIXELS or self.height < 0:
             raise MalformedError("A scrambled image has between one pixel and 100 million.")
         shape = self.params.shape(self.height, self.width)
         if self.pixels.dtype != np.uint8 or self.pixels.shape != shape:
-            raise MalformedError("The scrambled pixels have another size than the image says; it was rescaled or cut.")
+            raise MalformedError(
+                "The scrambled pixels have another size than the image says; it was rescaled or cut."
+            )
         object.__setattr__(self, "pixels", frozen(np.ascontiguousarray(self.pixels)))
 
     def require(self, params: Params, key_id: str) -> None:

@@ -38,7 +38,12 @@ def reveal_batch(key: SecretKey, params: Params, scrambled: U8, height: int, wid
         raise MalformedError("The scrambled pixels do not have the shape of such an image.")
     tables = key.tables(params, height, width, inverse=True)
     images = blocks.scramble(
-        np.ascontiguousarray(scrambled), tables.order, tables.turns, tables.masks, tables.colours, params.block
+        np.ascontiguousarray(scrambled),
+        tables.order,
+        tables.turns,
+        tables.masks,
+        tables.colours,
+        params.block,
     )
     if params.stacked:
         images = colour.from_planes(images, ycbcr=params.layout is Layout.YCBCR)
