@@ -133,7 +133,8 @@ def _pictures(paths: list[Path]) -> list[tuple[str, U8]]:
             raise UsageError(
                 "Give a colour photo for the puzzles: --photo, or install scikit-image."
             ) from None
-        found = [("portrait", skimage.data.astronaut()), ("cat", skimage.data.chelsea())]
+        pictures: Any = skimage.data
+        found = [("portrait", pictures.astronaut()), ("cat", pictures.chelsea())]
     made = []
     for name, pixels in found:
         side = min(pixels.shape[:2])

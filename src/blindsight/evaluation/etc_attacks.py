@@ -167,12 +167,11 @@ def _known(found: Audit, plain: U8, hidden: U8, tables: Tables, order: I64, pair
                 if quality is None and count == min(pairs) and number == 0:
                     found.ambiguous = got.ambiguous
                     found.known_pictures = [
-                        [("known original", plain[chosen[0]]), ("its scrambled image", hidden[chosen[0]])],
-                        *(
-                            [("original", plain[k]), ("scrambled", hidden[k]), ("opened without key", got.open(hidden[[k]])[0])]
-                            for k in other[:2]
-                        ),
-                    ]  # fmt: skip
+                        [("known original", plain[chosen[0]]), ("its scrambled image", hidden[chosen[0]])]
+                    ]
+                    for k in other[:2]:
+                        row = [("original", plain[k]), ("scrambled", hidden[k])]
+                        found.known_pictures.append([*row, ("opened without key", got.open(hidden[[k]])[0])])
             means = np.mean(rates, axis=0)
             found.known.append(KnownImage(quality, count, *(float(mean) for mean in means)))
 
@@ -243,7 +242,8 @@ def _linking(found: Audit, data: PeopleImages, hidden: U8, chosen: I64) -> None:
 
 
 def _own_key(image: U8, params: Params | None = None) -> U8:
-    return protect_batch(SecretKey.generate(), params or Params.grey(), image[np.newaxis])[0]
+    made = protect_batch(SecretKey.generate(), params or Params.grey(), image[np.newaxis])
+    return np.asarray(made[0])
 
 
 def _mitigations(found: Audit, data: PeopleImages, photos: Sequence[tuple[str, U8]], order: I64) -> None:
@@ -279,7 +279,7 @@ def _measured(what: str, params: Params, images: U8, own_keys: bool, eer: float 
     before = colour.to_planes(few[:1], ycbcr=True) if params.stacked else few[:1]
     another = tables[min(1, len(few) - 1)]
     known = known_image(before, hidden[:1], params.block).right(another) / len(another.order)
-    first = range(min(3, len(few)))
+    first = range(min(_TRIES if params.block >= 8 else 1, len(few)))  # small blocks are many, and slow
     alone = float(np.mean([solve(hidden[[k]], params.block).neighbours(tables[k]) for k in first]))
     together = linked = None
     if len(few) > 1:

@@ -29,9 +29,19 @@ QUALITIES = (95, 80, 60)
 KERNELS = (Classifier.SVM_LINEAR, Classifier.SVM_RBF)
 
 PAPER = {
-    Classifier.SVM_LINEAR: {20: (0.0223, 0.000744), 40: (0.0247, 0.000835), 60: (0.0271, 0.000777), 80: (0.0296, 0.000779)},
-    Classifier.SVM_RBF: {20: (0.0504, 0.000448), 40: (0.0644, 0.00112), 60: (0.0732, 0.00779), 80: (0.0863, 0.00855)},
-}  # fmt: skip
+    Classifier.SVM_LINEAR: {
+        20: (0.0223, 0.000744),
+        40: (0.0247, 0.000835),
+        60: (0.0271, 0.000777),
+        80: (0.0296, 0.000779),
+    },
+    Classifier.SVM_RBF: {
+        20: (0.0504, 0.000448),
+        40: (0.0644, 0.00112),
+        60: (0.0732, 0.00779),
+        80: (0.0863, 0.00855),
+    },
+}
 """Tables 1 and 2: the EER of plain images, and of scrambled ones under a key for each client."""
 
 Progress = Callable[[str], None]

@@ -18,7 +18,7 @@ _POINTS = 400
 def error_curves(
     panels: Mapping[str, Mapping[str, Judged]], *, name: str, title: str, folder: Path | None = None
 ) -> Plot:
-    """FAR and FRR over the threshold (the paper's figure 4): a panel for each entry, a pair of lines a scheme."""
+    """FAR and FRR over the threshold (the paper's figure 4), a panel for each entry."""
     rows: list[tuple[object, ...]] = []
     with sheet(6.4, 1.0 + 2.3 * len(panels), len(panels)) as (drawing, axes):
         for panel, (label, schemes) in zip(axes, panels.items(), strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 from blindsight.evaluation.etc_attacks import Audit, Together
 from blindsight.evaluation.etc_experiment import KERNELS, PAPER, Agreement, Experiment, Row
 from blindsight.evaluation.etc_pictures import attempts, error_curves, pictures
+from blindsight.evaluation.figures import Plot
 from blindsight.evaluation.report import Cell, Report, Section, Table
 from blindsight.learning.etc_model import Classifier
 
@@ -91,8 +92,8 @@ def _condition_1(rows: Sequence[Row], by_position: Mapping[str, Agreement]) -> S
     body: list[tuple[Cell, ...]] = []
     for row in rows:
         apart = Agreement.of(row.plain, row.common)
-        body.append((row.classifier.value, f"1/{row.ratio}", row.plain.eer, row.common.eer, row.plain.accuracy,
-                     row.common.accuracy, apart.changed, apart.relative))  # fmt: skip
+        about = (row.classifier.value, f"1/{row.ratio}", row.plain.eer, row.common.eer)
+        body.append((*about, row.plain.accuracy, row.common.accuracy, apart.changed, apart.relative))
     control = Table(
         "by-position",
         "Pixels at chance positions, the same in both (the paper's own claim), 1/20",
@@ -101,7 +102,7 @@ def _condition_1(rows: Sequence[Row], by_position: Mapping[str, Agreement]) -> S
         "Only who has the key can name these pixels; here the summation's order is all that differs.",
     )
     svms = {row.classifier: row for row in rows if row.classifier in KERNELS and row.ratio == rows[0].ratio}
-    plots = ()
+    plots: tuple[Plot, ...] = ()
     if svms:
         panels = {
             f"{classifier.value}, 1/{row.ratio}": {"plain": row.plain, "scrambled": row.common}
@@ -111,7 +112,8 @@ def _condition_1(rows: Sequence[Row], by_position: Mapping[str, Agreement]) -> S
     return Section(
         "Key condition 1: one key for all clients",
         (
-            "Plain and scrambled images take the same way: columns by variance, z-scores, classifier. The server's "
+            "Plain and scrambled images take the same way: columns by variance, z-scores, classifier. The "
+            "server's "
             "choice of columns depends on their values up to the negative alone, so that both give the same "
             "features to the last bit.",
         ),
@@ -151,11 +153,15 @@ def _condition_2(rows: Sequence[Row]) -> Section:
     return Section(
         "Key condition 2: a key for each client",
         (
-            "Every person is a client with a key of their own; an impostor brings their own face under their own "
-            "key. The error rate is that small because the classifier learns keys: any image under another key "
+            "Every person is a client with a key of their own; an impostor brings their own face under "
+            "their own "
+            "key. The error rate is that small because the classifier learns keys: any image under "
+            "another key "
             "is far from everything it knows.",
-            "The last column, which the paper does not print, is the same with an impostor who has stolen the key "
-            "of the person they claim to be. Then the key no longer separates anybody, and since the classifier "
+            "The last column, which the paper does not print, is the same with an impostor who has stolen "
+            "the key "
+            "of the person they claim to be. Then the key no longer separates anybody, and since the "
+            "classifier "
             "has learned keys and hardly any faces, it does worse than with one key for all.",
         ),
         tuple(tables),
@@ -167,11 +173,11 @@ def _lossy(rows: Sequence[Row]) -> Section:
     for row in rows:
         for quality, judged in row.jpeg.items():
             apart = Agreement.of(row.plain, judged)
-            body.append((row.classifier.value, f"1/{row.ratio}", quality, row.plain.eer, judged.eer, apart.changed,
-                         apart.median, apart.relative))  # fmt: skip
+            about = (row.classifier.value, f"1/{row.ratio}", quality)
+            body.append((*about, row.plain.eer, judged.eer, apart.changed, apart.median, apart.relative))
     header = ("classifier", "ratio", "quality", "EER plain", "EER scrambled and JPEG", "decisions changed",
               "median difference", "largest relative difference")  # fmt: skip
-    note = "Differences of decision values: the median over the median value, the largest over the largest value."
+    note = "Differences of decision values: the median over the median, the largest over the largest value."
     table = Table("jpeg", "Scrambled, then JPEG, under one key", header, tuple(body), note)
     return Section(
         "With JPEG in between",
@@ -213,24 +219,23 @@ def audit_report(found: Audit, parameters: Mapping[str, object]) -> Report:
 def _known(found: Audit) -> Section:
     lines: dict[str, list[tuple[float, float]]] = {}
     for one in found.known:
-        label = "PNG" if one.quality is None else f"JPEG {one.quality}"
-        lines.setdefault(label, []).append((one.pairs, one.positions))
+        lines.setdefault(_format(one.quality), []).append((one.pairs, one.positions))
     first = found.known[0]
     return Section(
         "One known image",
         (
             f"From {first.pairs} known original and its scrambled image the attack finds "
-            f"{round(first.positions * found.blocks)} of {found.blocks} block positions, and opens other images "
+            f"{round(first.positions * found.blocks)} of {found.blocks} block positions, and opens other "
+            "images "
             f"with a root mean square error of {first.error:.2f} grey levels.",
         ),
         (
             Table(
                 "known-image",
                 "Known pairs under one key",
-                ("format", "pairs", "positions found", "whole blocks found", "error of other images (grey levels)"),
+                ("format", "pairs", "positions found", "whole blocks found", "error of others (grey levels)"),
                 tuple(
-                    ("PNG" if k.quality is None else f"JPEG {k.quality}", k.pairs, k.positions, k.whole, k.error)
-                    for k in found.known
+                    (_format(k.quality), k.pairs, k.positions, k.whole, k.error) for k in found.known
                 ),
                 "Whole: position, turn and negative. Means of three tries.",
             ),
@@ -238,9 +243,14 @@ def _known(found: Audit) -> Section:
         (
             attempts(lines, across="Known pairs", up="Positions found (share)", name="known-image-curve",
                      title="Known images: positions found"),
-            pictures(found.known_pictures, name="known-image-pictures", title="One known pair opens the others"),
+            pictures(found.known_pictures, name="known-image-pictures",
+                     title="One known pair opens the others"),
         ),
     )  # fmt: skip
+
+
+def _format(quality: int | None) -> str:
+    return "PNG" if quality is None else f"JPEG {quality}"
 
 
 def _rows(results: Sequence[Together]) -> tuple[tuple[Cell, ...], ...]:
@@ -261,7 +271,10 @@ def _together(found: Audit) -> Section:
             "Nothing is known but scrambled images. Blocks that were neighbours continue each other in every "
             "image, and the key is the same in all of them.",
         ),
-        (Table("many-images", "Scrambled images only", _HEADER, _rows(found.together), "Means of three tries."),),
+        (
+            Table("many-images", "Scrambled images only", _HEADER, _rows(found.together),
+                  "Means of three tries."),
+        ),
         (
             attempts(lines, across="Images under one key", up="Share", name="many-images-curve",
                      title="Scrambled images alone: the key found"),
@@ -275,7 +288,8 @@ def _puzzles(found: Audit) -> Section:
     return Section(
         "One scrambled image alone",
         (
-            "The same solver on a single image: a jigsaw puzzle whose pieces may be turned, mirrored and negative.",
+            "The same solver on a single image: a jigsaw puzzle whose pieces may be turned, mirrored and "
+            "negative.",
         ),
         (Table("puzzles", "Single images", _HEADER, _rows(found.puzzles)),),
         tuple(
@@ -292,7 +306,8 @@ def _linking(found: Audit) -> Section:
     return Section(
         "Linkability",
         (
-            f"{kept} the same for plain and scrambled images under one key, to the bit. Under different keys the "
+            f"{kept} the same for plain and scrambled images under one key, to the bit. Under different "
+            "keys the "
             "variances of blocks remain, and give an image away.",
         ),
         (
@@ -306,7 +321,8 @@ def _mitigations(found: Audit) -> Section:
     return Section(
         "Mitigations: what they cost and what they buy",
         (
-            "A key for each image ends the attacks that need several images under one key, and ends learning with "
+            "A key for each image ends the attacks that need several images under one key, and ends "
+            "learning with "
             "them. Smaller blocks make single images harder puzzles, and JPEG files larger.",
         ),
         (
@@ -315,8 +331,12 @@ def _mitigations(found: Audit) -> Section:
                 "Mitigations",
                 ("change", "EER (linear SVM, 1/20)", "JPEG bytes, of plain", "known image", "16 images alone",
                  "one image alone", "found again"),
-                tuple((m.what, m.eer, m.bytes, m.known, m.together, m.alone, m.linked) for m in found.mitigations),
-                "Known image: positions of another image found. Alone: neighbours together. Found again: the same "
+                tuple(
+                    (m.what, m.eer, m.bytes, m.known, m.together, m.alone, m.linked)
+                    for m in found.mitigations
+                ),
+                "Known image: positions of another image found. Alone: neighbours together. Found again: "
+                "the same "
                 "image under a second key.",
             ),
         ),

@@ -36,7 +36,7 @@ class PeopleImages:
     rejected: RejectionReport
 
     def halves(self, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which images train and which are queries: half of each person's, by chance; the odd one is a query."""
+        """Which images train and which are queries: half of each person's by chance, an odd one queries."""
         rng = np.random.default_rng(seed)
         train = np.zeros(len(self.people), bool)
         for person in range(len(self.names)):

@@ -34,7 +34,7 @@ _SMALL = 1 << 18
 
 @njit(nogil=True, cache=True, inline="always")
 def _origin(turn, size):
-    """Row and column of the source of pixel (0, 0), and its steps (rows, columns) downwards and rightwards."""
+    """Row and column of the source of pixel (0, 0); rows and columns to go for a step down, and right."""
     row = size - 1 if turn & 2 else 0
     column = size - 1 if turn & 1 else 0
     over, along = -1 if turn & 2 else 1, -1 if turn & 1 else 1

@@ -66,7 +66,8 @@ class Images:
         """Raise unless an image like this fits: size and layout, then the key."""
         if (params_id, height, width) != (self.params_id, self.height, self.width):
             raise ParamsMismatchError(
-                f"This model takes images of {self.width} × {self.height} pixels scrambled as {self.params_id}, "
+                f"This model takes images of {self.width} × {self.height} pixels scrambled as "
+                f"{self.params_id}, "
                 f"not {width} × {height} as {params_id}."
             )
         if key_id not in self.key_ids:
@@ -108,12 +109,16 @@ class Model:
         return np.concatenate(found) if found else np.empty((0, self.classes))
 
     def score(self, pixels: U8, label: int) -> F64:
-        """How well images fit one class, float64 (n,): the column ``label`` of `scores`, and quicker for SVMs."""
+        """The column ``label`` of `scores`, float64 (n,); quicker for SVMs."""
         if self.classifier not in (Classifier.SVM_LINEAR, Classifier.SVM_RBF) or self.classes == 2:
             return self.scores(pixels)[:, label]
         used = np.flatnonzero(self.parts["dual"][label])
-        one = {"vectors": self.parts["vectors"][used], "dual": self.parts["dual"][label : label + 1, used],
-               "intercept": self.parts["intercept"][label : label + 1], "gamma": self.parts["gamma"]}  # fmt: skip
+        one = {
+            "vectors": self.parts["vectors"][used],
+            "dual": self.parts["dual"][label : label + 1, used],
+            "intercept": self.parts["intercept"][label : label + 1],
+            "gamma": self.parts["gamma"],
+        }
         return _svm(self._z(pixels), one, 1)[:, 0]
 
     @property

@@ -152,7 +152,7 @@ class RemoteMatcher:
     def call(
         self, method: str, path: str, body: bytes | None = None, *, safe: bool = True, answers: bool = True
     ) -> bytes:
-        """A request to another service of the same manners, and its message; none where it ``answers`` none."""
+        """A request to another service of the same manners; its message, where it ``answers`` with one."""
         if answers:
             return self._call(method, path, body, safe=safe)
         with self._sent(method, path, body, safe=safe):

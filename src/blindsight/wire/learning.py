@@ -35,35 +35,43 @@ Raw = bytes | bytearray | memoryview
 
 
 def encode_spec(spec: ModelSpec) -> bytes:
+    """A description as bytes."""
     return pack(_spec_fields(spec))
 
 
 def decode_spec(data: Raw) -> ModelSpec:
+    """Undo `encode_spec`; `MalformedError` for anything else, as everywhere here."""
     return _spec(Fields(unpack(data), "model description", _SPEC))
 
 
 def encode_info(info: ModelInfo) -> bytes:
+    """A model as bytes."""
     return pack(_info_fields(info))
 
 
 def decode_info(data: Raw) -> ModelInfo:
+    """Undo `encode_info`."""
     return _info(unpack(data))
 
 
 def encode_infos(infos: Sequence[ModelInfo]) -> bytes:
+    """Models as bytes."""
     return pack({"models": [_info_fields(info) for info in infos]})
 
 
 def decode_infos(data: Raw) -> list[ModelInfo]:
+    """Undo `encode_infos`."""
     fields = Fields(unpack(data), "list of models", frozenset({"models"}))
     return [_info(one) for one in fields.many("models", 0, 4096)]
 
 
 def encode_images(labels: Sequence[int], images: Sequence[bytes]) -> bytes:
+    """Image files and their labels as bytes."""
     return pack({"labels": list(labels), "images": list(images)})
 
 
 def decode_images(data: Raw) -> tuple[list[int], list[bytes]]:
+    """Undo `encode_images`: labels and files, as many of each."""
     fields = Fields(unpack(data), "batch of images", frozenset({"labels", "images"}))
     labels = fields.many("labels", 1, MAX_IMAGES)
     images = _files(fields, "images")
@@ -75,24 +83,29 @@ def decode_images(data: Raw) -> tuple[list[int], list[bytes]]:
 
 
 def encode_train(classifier: str, ratio: int) -> bytes:
+    """A wish for training as bytes."""
     return pack({"classifier": classifier, "ratio": ratio})
 
 
 def decode_train(data: Raw) -> tuple[str, int]:
+    """Undo `encode_train`: classifier and ratio."""
     fields = Fields(unpack(data), "training", frozenset({"classifier", "ratio"}))
     return fields.text("classifier", _CLASSIFIER), fields.integer("ratio", 1, MAX_RATIO)
 
 
 def encode_predict(version: int, images: Sequence[bytes]) -> bytes:
+    """Image files to be judged as bytes."""
     return pack({"version": version, "images": list(images)})
 
 
 def decode_predict(data: Raw) -> tuple[int, list[bytes]]:
+    """Undo `encode_predict`: version and files."""
     fields = Fields(unpack(data), "request", frozenset({"version", "images"}))
     return fields.integer("version", 0, 1 << 31), _files(fields, "images")
 
 
 def encode_prediction(prediction: Prediction) -> bytes:
+    """Scores as bytes."""
     scores = np.ascontiguousarray(prediction.scores, "<f8")
     return pack({"version": prediction.version, "classes": scores.shape[1], "scores": scores.tobytes()})
 

@@ -131,7 +131,8 @@ def solve(scrambled: U8, size: int) -> Solution:
     rows, columns = scrambled.shape[1] // size, scrambled.shape[2] // size
     groups = {number: _Group({number: Placed(0, 0)}) for number in range(rows * columns)}
     member = {number: number for number in groups}
-    for match in _matches(cut(scrambled, size)):
+    for found in _matches(cut(scrambled, size)):
+        match = found
         a, b = member[match.one[0]], member[match.two[0]]
         if a == b:
             continue
@@ -206,8 +207,8 @@ def _lines(pieces: NDArray[np.uint8]) -> F32:
     """Each side carried half a pixel outwards: float32 (4 · pieces, n, channels, size)."""
     values = pieces.astype(np.float32)
     sides = [1.5 * side(values, at) - 0.5 * side(values, at, 1) for at in range(4)]
-    stacked: F32 = np.stack(sides, axis=1).reshape(-1, *sides[0].shape[1:])
-    return stacked
+    stacked = np.stack(sides, axis=1).reshape(-1, *sides[0].shape[1:])
+    return stacked.astype(np.float32, copy=False)
 
 
 def _fits(lines: F32, channels: int) -> tuple[F32, NDArray[np.int16], tuple[tuple[int, ...], ...]]:
@@ -227,7 +228,7 @@ def _fits(lines: F32, channels: int) -> tuple[F32, NDArray[np.int16], tuple[tupl
             for negative in (0, 1):
                 cost = np.maximum(total + (2 if negative else -2) * products, 0)
                 better = cost < best
-                best[better] = cost[better]
+                np.copyto(best, cost, where=better)
                 how[better] = 4 * number + 2 * backwards + negative
     return best, how, orders
 

@@ -135,9 +135,9 @@ def _require_kind(opened: PIL.Image.Image, source: str) -> None:
         )
 
 
-def _png_depth(opened: PIL.Image.Image) -> int:
+def _png_depth(opened: Any) -> int:
     """Bits a channel of a PNG; Pillow quietly halves 16-bit RGB, which could not be undone."""
-    stream: Any = opened.fp
+    stream = opened.fp
     if stream is None:
         return 8
     at = stream.tell()
@@ -166,7 +166,8 @@ def _text(image: EtcImage) -> str:
 
 def _parsed(text: str | None, source: str) -> tuple[int, int, int, Params, str, bytes | None]:
     absent = MalformedError(
-        f"{source} does not say how it was scrambled; it is no scrambled image, or its description was removed."
+        f"{source} does not say how it was scrambled; it is no scrambled image, or its description was "
+        "removed."
     )
     if text is None or len(text) > _MAX_TEXT:
         raise absent

@@ -90,7 +90,8 @@ class EtcImage:
         """Raise `ParamsMismatchError` or `KeyMismatchError` unless it was made with these."""
         if self.params != params:
             raise ParamsMismatchError(
-                f"The image was scrambled as {self.params.params_id}, not as {params.params_id}; scramble it again."
+                f"The image was scrambled as {self.params.params_id}, not as {params.params_id}; scramble "
+                "it again."
             )
         if self.key_id != key_id:
             raise KeyMismatchError("The image was scrambled under another key.")

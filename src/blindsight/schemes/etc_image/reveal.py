@@ -23,7 +23,8 @@ def reveal(key: SecretKey, image: EtcImage) -> U8:
     if image.key_id != key.key_id:
         raise KeyMismatchError("The image was scrambled under another key; take the key it was made with.")
     using = key if image.nonce is None else key.for_image(image.nonce)[0]
-    return reveal_batch(using, image.params, image.pixels[np.newaxis], image.height, image.width)[0]
+    images = reveal_batch(using, image.params, image.pixels[np.newaxis], image.height, image.width)
+    return np.asarray(images[0])
 
 
 def reveal_batch(key: SecretKey, params: Params, scrambled: U8, height: int, width: int) -> U8:
