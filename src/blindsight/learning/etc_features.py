@@ -83,7 +83,7 @@ class EtcReducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 def centred(values: NDArray[Any], sums: F64, count: int, signs: F64) -> F64:
     """Chosen columns less their mean over the training images, with their sign."""
     made: F64 = signs * (count * values.astype(np.float64) - sums) / count
-    return made
+    return made + 0.0  # so that a zero has no sign
 
 
 def _signs(apart: F64) -> F64:

@@ -85,6 +85,7 @@ class EtcEncryptor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 def _images(X: Any) -> U8:
     images = np.asarray(X)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
+    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3)
+    if images.dtype != np.uint8 or not shaped or not images.size:
         raise ImageError("Images are uint8 of shape (n, height, width) or (n, height, width, 3).")
     return images
