@@ -145,7 +145,9 @@ def test_by_position_as_the_paper_has_it(data, kernel):
     images, hidden, owners, half = data
     found = []
     for values in (rows(images), rows(hidden)):
-        model = make_pipeline(StandardScaler(), KernelSvm(kernel)).fit(values[half].astype(float), owners[half])
+        model = make_pipeline(StandardScaler(), KernelSvm(kernel)).fit(
+            values[half].astype(float), owners[half]
+        )
         found.append(model.decision_function(values[~half].astype(float)))
     assert (found[0].argmax(axis=1) == found[1].argmax(axis=1)).all()
     # Sums in another order differ in the last bit, and the solver may stop elsewhere within its tolerance.
@@ -179,7 +181,8 @@ def test_extended_yale_b(kernel):
     about = Images("etc-grey-8", 192, 160, Condition.COMMON, (KEY.key_id,))
     for ratio in (20, 40, 60, 80):
         scores = [
-            train(rows(v[half]), people_[half], about, kernel, ratio).scores(rows(v[~half])) for v in (plain, hidden)
+            train(rows(v[half]), people_[half], about, kernel, ratio).scores(rows(v[~half]))
+            for v in (plain, hidden)
         ]
         assert np.abs(scores[0] - scores[1]).max() <= 1e-9 * np.abs(scores[0]).max()
         assert (scores[0].argmax(axis=1) == people_[~half]).mean() > 0.7
@@ -271,8 +274,8 @@ def test_one_class():
         train(images, np.zeros(4, np.int64), ABOUT, Classifier.SVM_LINEAR, 20)
     with pytest.raises(UsageError, match="gap"):
         train(images, np.array([0, 0, 2, 2]), ABOUT, Classifier.SVM_LINEAR, 20)
+    about = Images("etc-grey-8", 8, 8, Condition.EACH, (KEY.key_id,))
     with pytest.raises(UsageError, match="one key"):
-        about = Images("etc-grey-8", 8, 8, Condition.EACH, (KEY.key_id,))
         train(images, np.array([0, 0, 1, 1]), about, Classifier.SVM_LINEAR, 20)
     with pytest.raises(UsageError, match="ratio"):
         train(images, np.array([0, 0, 1, 1]), ABOUT, Classifier.SVM_LINEAR, 65)

@@ -41,7 +41,9 @@ def test_big_endian_goes_in_little():
     assert found["a"].tolist() == [1, 256]
 
 
-@pytest.mark.parametrize("part", [np.zeros(2, complex), np.array(["x"]), np.array([object()]), np.zeros((1, 1, 1, 1))])
+@pytest.mark.parametrize(
+    "part", [np.zeros(2, complex), np.array(["x"]), np.array([object()]), np.zeros((1, 1, 1, 1))]
+)
 def test_other_arrays_have_no_place(part):
     with pytest.raises(ValueError, match="no place"):
         arrays.encode({}, {"a": part})

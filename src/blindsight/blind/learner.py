@@ -17,6 +17,7 @@ from blindsight.core.errors import (
     KeyMismatchError,
     MalformedError,
     RefusedError,
+    TamperedError,
     TooLargeError,
     UnavailableError,
     UsageError,
@@ -158,7 +159,10 @@ class LocalLearner:
             return newest[1], newest[2]
         number, data = self._store.version(model_id, version)
         if newest is None or newest[:2] != (model_id, number):
-            newest = (model_id, number, Model.decode(data))
+            try:
+                newest = (model_id, number, Model.decode(data))
+            except MalformedError:
+                raise TamperedError("A trained model on this learner's disk is damaged.") from None
             self._newest = newest
         return number, newest[2]
 

@@ -68,7 +68,7 @@ def encrypt(
 ) -> None:
     """Scramble images (EtC). This hides content from a viewer's eye; it is no encryption.
 
-    One known image under a key opens all others under it, as do a few dozen unknown ones; docs/etc-images.md
+    One known image under a key opens all others under it, as do eight unknown ones; docs/etc-images.md
     has the measurements. Files that cannot be used are reported and stop nothing.
     """
     output = Output(as_json)

@@ -178,7 +178,7 @@ def _known(found: Audit, plain: U8, hidden: U8, tables: Tables, order: I64, pair
 
 def _together(found: Audit, plain: U8, hidden: U8, tables: Tables, order: I64, counts: Sequence[int]) -> None:
     size = Params.grey().block
-    shown = order[-1:]
+    shown = max(order[-20:], key=lambda at: plain[at].mean())[np.newaxis]  # a bright one, to be looked at
     row = [("original, not used", plain[shown[0]]), ("scrambled", hidden[shown[0]])]
     for count in counts:
         rates = []

@@ -19,7 +19,7 @@ from blindsight.evaluation.scores import F64, Comparisons
 from blindsight.evaluation.verification import Verification
 from blindsight.learning.etc_model import Classifier, Condition, Images, Model
 from blindsight.learning.etc_svm import KernelSvm
-from blindsight.learning.etc_training import train
+from blindsight.learning.etc_training import pipeline, train
 from blindsight.schemes.etc_image.params import Params
 from blindsight.schemes.etc_image.protect import protect_batch
 from blindsight.schemes.etc_image.secret import SecretKey
@@ -88,11 +88,12 @@ class Agreement:
 
     @classmethod
     def of(cls, one: Judged, two: Judged) -> Agreement:
-        apart = np.abs(one.scores - two.scores)
+        apart, size = np.abs(one.scores - two.scores), np.abs(one.scores)
+        tiny = np.finfo(np.float64).tiny  # scores that are mostly zero have a median of zero
         return cls(
             float((one.scores.argmax(axis=1) != two.scores.argmax(axis=1)).mean()),
-            float(apart.max() / np.abs(one.scores).max()),
-            float(np.median(apart) / np.median(np.abs(one.scores))),
+            float(apart.max() / max(size.max(), tiny)),
+            float(np.median(apart) / max(np.median(size), tiny)),
         )
 
 
@@ -101,7 +102,8 @@ class Row:
     """One classifier at one ratio of reduction.
 
     ``plain`` and ``common`` under key condition 1; ``each`` under condition 2, impostors with their own
-    keys; ``stolen`` as ``each``, impostors with the key of whom they claim to be; ``jpeg`` by quality.
+    keys; ``stolen`` as ``each``, impostors with the key of whom they claim to be; ``jpeg`` by quality, and
+    ``jpeg_same_pixels`` with the pixels that were chosen without JPEG.
     """
 
     classifier: Classifier
@@ -111,6 +113,7 @@ class Row:
     each: Judged | None
     stolen: Judged | None
     jpeg: dict[int, Judged]
+    jpeg_same_pixels: dict[int, Judged]
 
 
 class Experiment:
@@ -150,9 +153,15 @@ class Experiment:
 
     def jpeg(self, classifier: Classifier, ratio: int, quality: int) -> Judged:
         """Key condition 1, and every scrambled image as JPEG in between."""
-        if quality not in self._lossy:
-            self._lossy[quality] = through_jpeg(self._common, quality)
-        return self._judged(self._lossy[quality], classifier, ratio)
+        return self._judged(self._jpegs(quality), classifier, ratio)
+
+    def jpeg_same_pixels(self, classifier: Classifier, ratio: int, quality: int) -> Judged:
+        """As `jpeg`, looking at the pixels that are chosen where there is no JPEG."""
+        steps = pipeline(classifier, ratio)
+        reducer = steps[0].fit(_rows(self._common[self._train]))
+        rows = reducer.transform(_rows(self._jpegs(quality)))
+        judge = steps[1:].fit(rows[self._train], self.data.people[self._train])
+        return Judged(judge.decision_function(rows[self._query]), self.data.people[self._query])
 
     def each(self, classifier: Classifier, ratio: int) -> tuple[Judged, Judged]:
         """Key condition 2: with everybody's own key, and with the stolen key of the claimed person."""
@@ -202,6 +211,11 @@ class Experiment:
 
     # -- plumbing ----------------------------------------------------------------------------------
 
+    def _jpegs(self, quality: int) -> U8:
+        if quality not in self._lossy:
+            self._lossy[quality] = through_jpeg(self._common, quality)
+        return self._lossy[quality]
+
     def _judged(self, images: U8, classifier: Classifier, ratio: int) -> Judged:
         model = self._trained(images, classifier, ratio, Condition.COMMON)
         return Judged(model.scores(_rows(images[self._query])), self.data.people[self._query])
@@ -228,11 +242,15 @@ def run(
             progress(f"{classifier.value} at 1/{ratio}")
             each = stolen = None
             jpeg: dict[int, Judged] = {}
+            same: dict[int, Judged] = {}
             if classifier in KERNELS:
                 each, stolen = experiment.each(classifier, ratio)
                 jpeg = {quality: experiment.jpeg(classifier, ratio, quality) for quality in qualities}
+                same = {
+                    quality: experiment.jpeg_same_pixels(classifier, ratio, quality) for quality in qualities
+                }
             plain, common = experiment.plain(classifier, ratio), experiment.common(classifier, ratio)
-            rows.append(Row(classifier, ratio, plain, common, each, stolen, jpeg))
+            rows.append(Row(classifier, ratio, plain, common, each, stolen, jpeg, same))
     return rows
 
 

@@ -45,6 +45,10 @@ def experiment_document(
                     "changed_decisions": (apart := Agreement.of(row.plain, judged)).changed,
                     "relative_difference": apart.relative,
                     "median_difference": apart.median,
+                    "same_pixels_median_difference": (
+                        same := Agreement.of(row.plain, row.jpeg_same_pixels[quality])
+                    ).median,
+                    "same_pixels_changed_decisions": same.changed,
                 }
                 for quality, judged in row.jpeg.items()
             ],
@@ -173,15 +177,20 @@ def _lossy(rows: Sequence[Row]) -> Section:
     for row in rows:
         for quality, judged in row.jpeg.items():
             apart = Agreement.of(row.plain, judged)
-            about = (row.classifier.value, f"1/{row.ratio}", quality)
-            body.append((*about, row.plain.eer, judged.eer, apart.changed, apart.median, apart.relative))
+            same = Agreement.of(row.plain, row.jpeg_same_pixels[quality])
+            about = (row.classifier.value, f"1/{row.ratio}", quality, row.plain.eer, judged.eer)
+            body.append((*about, apart.changed, apart.median, apart.relative, same.changed, same.median))
     header = ("classifier", "ratio", "quality", "EER plain", "EER scrambled and JPEG", "decisions changed",
-              "median difference", "largest relative difference")  # fmt: skip
+              "median difference", "largest difference", "changed, same pixels",
+              "median difference, same pixels")  # fmt: skip
     note = "Differences of decision values: the median over the median, the largest over the largest value."
     table = Table("jpeg", "Scrambled, then JPEG, under one key", header, tuple(body), note)
     return Section(
         "With JPEG in between",
-        ("JPEG changes pixels a little, and thereby also which of them the server chooses.",),
+        (
+            "JPEG changes pixels a little, and thereby which of them the server chooses. The last two "
+            "columns are with the pixels that it chooses without JPEG: what the loss alone does.",
+        ),
         (table,) if body else (),
     )
 
@@ -294,7 +303,9 @@ def _puzzles(found: Audit) -> Section:
         (Table("puzzles", "Single images", _HEADER, _rows(found.puzzles)),),
         tuple(
             pictures(
-                [row[: len(row) // 2 * 2]], name=f"puzzle-pictures-{at}", title="Scrambled, and put together"
+                [row[:4], row[4:]] if len(row) > 4 else [row],
+                name=f"puzzle-pictures-{at}",
+                title="Scrambled, and put together",
             )
             for at, row in enumerate(found.puzzle_pictures, start=1)
         ),

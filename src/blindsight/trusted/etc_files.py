@@ -48,6 +48,7 @@ def tasks(paths: Iterable[Path], out: Path) -> list[Task]:
             found.append(Task(path, out / path.stem))
         else:
             raise UsageError(f"{path} does not exist; check the path.")
+    found = list(dict.fromkeys(found))
     targets: dict[Path, Path] = {}
     for task in found:
         if (other := targets.setdefault(task.target, task.source)) != task.source:
