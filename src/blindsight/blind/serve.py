@@ -1,4 +1,4 @@
-"""A matching server as a process: checks its arguments, binds, serves, stops in order."""
+"""A server as a process: checks its arguments, binds, serves, stops in order."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from blindsight.cli import (
     evaluate,
     gallery,
     identify,
+    image,
     init,
     keys,
     lookup,
@@ -61,6 +62,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
 app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
+app.add_typer(image.app, name="image")
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")
 

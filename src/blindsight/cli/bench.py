@@ -1,19 +1,12 @@
-"""``bench``: what a scheme costs on this machine, beside the plaintext."""
+"""``bench``: what a scheme costs on this machine, beside its plaintext counterpart."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Annotated
-
 import typer
 
-from blindsight.cli.bench_seal import seal
-from blindsight.cli.options import Json
-from blindsight.cli.output import Output, table
+from blindsight.cli import bench_etc, bench_lattice, bench_seal, bench_two_party
 
-app = typer.Typer(help="Measure a scheme beside a plaintext search.", no_args_is_help=True)
-app.command("seal")(seal)
+app = typer.Typer(help="Measure a scheme beside its plaintext counterpart.", no_args_is_help=True)
 
 
 @app.callback()
@@ -21,89 +14,7 @@ def _bench() -> None:
     pass
 
 
-@app.command()
-def lattice(
-    templates: Annotated[
-        list[int] | None, typer.Option(min=1, help="Size of the gallery; several for several rows.")
-    ] = None,
-    dim: Annotated[int, typer.Option(min=16, max=4096, help="Coordinates of a template.")] = 128,
-    probes: Annotated[int, typer.Option(min=1, help="Probes counted for agreement.")] = 1000,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed searches.")] = 15,
-    batch: Annotated[int, typer.Option(min=2, max=256, help="Probes in the timed batch.")] = 64,
-    as_json: Json = False,
-) -> None:
-    """Encrypted search against NumPy's float32 product, in one run, over loopback HTTP."""
-    from blindsight.evaluation.bench_lattice import bench_lattice, machine
-
-    output = Output(as_json)
-    rows = []
-    for count in templates or [100_000]:
-
-        def told(what: str, count: int = count) -> None:
-            if output.interactive:
-                output.note(f"{count:,} × {dim}: {what}", "dim")
-
-        rows.append(
-            asdict(bench_lattice(count, dim, repeats=repeats, probes=probes, batch=batch, progress=told))
-        )
-    output.document(rows if len(rows) > 1 else rows[0])
-    about = machine()
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
-    output.show(f"lattice beside NumPy float32: {about['processor']}, {about['cores']} cores, {today}")
-    sizes = [f"{row['templates']:,} × {row['dim']}" for row in rows]
-    shown = table("", *sizes, right=tuple(sizes))
-    for name in rows[0]:
-        if name not in ("templates", "dim"):
-            shown.add_row(name.replace("_", " "), *(f"{row[name]:,}" for row in rows))
-    output.show(shown)
-
-
-@app.command("two-party")
-def two_party(
-    entries: Annotated[
-        list[int] | None,
-        typer.Option(min=1, max=65536, help="Size of the watchlist; several for several rows."),
-    ] = None,
-    dim: Annotated[int, typer.Option(min=2, max=4096, help="Coordinates of a face.")] = 128,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 50,
-    batch: Annotated[int, typer.Option(min=2, max=1024, help="Faces in the timed batch.")] = 32,
-    check: Annotated[
-        int, typer.Option(min=0, help="Instead, compare that many times with the plaintext rule.")
-    ] = 0,
-    as_json: Json = False,
-) -> None:
-    """Faces against a watchlist that two parties share, with active security; both in this process."""
-    from blindsight.evaluation.bench_two_party import bench_two_party, compare_many, machine
-
-    output = Output(as_json)
-    about = machine()
-    where = f"{about['processor']}, {about['cores']} cores, {datetime.now(UTC):%Y-%m-%d}"
-    if check:
-        with output.progress("comparisons", check) as step:
-            agreement = compare_many(check, entries=(entries or [1000])[0], dim=dim, progress=step)
-        output.document(asdict(agreement))
-        output.show(f"spdz2k beside the plaintext rule: {where}")
-        shown = table("", "", right=("",))
-        for name, value in asdict(agreement).items():
-            shown.add_row(name, f"{value:,}")
-        output.show(shown)
-        if agreement.differences:
-            raise typer.Exit(1)
-        return
-    rows = []
-    for count in entries or [150]:
-
-        def told(what: str, count: int = count) -> None:
-            if output.interactive:
-                output.note(f"{count:,} × {dim}: {what}", "dim")
-
-        rows.append(asdict(bench_two_party(count, dim, repeats=repeats, batch=batch, progress=told)))
-    output.document(rows if len(rows) > 1 else rows[0])
-    output.show(f"spdz2k, camera deals: {where}")
-    output.show(f"AES: {rows[0]['aes']}. Network: {rows[0]['network']}.")
-    sizes = [f"{row['entries']:,} × {row['dim']}" for row in rows]
-    shown = table("", *sizes, right=tuple(sizes))
-    for name in rows[0]:
-        if name not in ("entries", "dim", "aes", "network"):
-            shown.add_row(name.replace("_", " "), *(f"{row[name]:,}" for row in rows))
-    output.show(shown)
+app.command("lattice")(bench_lattice.lattice)
+app.command("seal")(bench_seal.seal)
+app.command("two-party")(bench_two_party.two_party)
+app.command("etc")(bench_etc.etc)

@@ -83,3 +83,53 @@ def matcher(
         ready=ready,
     )
     output.note("stopped")
+
+
+@app.command()
+def learner(
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DIR", help="Folder of its models; made where there is none.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8421,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM), without passphrase.")] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="The clients' token; made where there is none.", show_default="DIR/token"),
+    ] = None,
+    allow_insecure_http: Annotated[
+        bool, typer.Option(help="Listen without TLS on an address that others can reach.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train and judge on block-scrambled (EtC) images under keys this machine never has.
+
+    Such images are hidden from the eye and not encrypted; docs/etc-images.md says what this machine learns.
+    Runs until SIGTERM or Ctrl-C. With --json it prints one line when it is ready, as the matcher does.
+    """
+    output = Output(as_json)
+    try:
+        from blindsight.blind.learner_service import serve_learner
+    except ImportError as error:
+        raise UsageError(f'Learning needs {error.name}: pip install "blindsight[server,etc]".') from error
+    tokens = (token_file or data / "token").absolute()
+
+    def ready(url: str) -> None:
+        output.line(
+            {"event": "listening", "url": url, "data": str(data.absolute()), "token_file": str(tokens)}
+        )
+        output.show(f"listening on {url}", "bold")
+        output.show(fields(**{"models in": data.absolute(), "token in": tokens}))
+
+    serve_learner(
+        data,
+        host,
+        port,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        token_file=token_file,
+        allow_insecure_http=allow_insecure_http,
+        ready=ready,
+    )
+    output.note("stopped")

@@ -88,6 +88,12 @@ class ImageTooLargeError(ImageError):
     code = "image-too-large"
 
 
+class ImageTooSmallError(ImageError):
+    """Smaller than one block of the scheme that was to protect it."""
+
+    code = "image-too-small"
+
+
 class NoFaceError(ImageError):
     """No face was found."""
 
@@ -155,6 +161,12 @@ class VideoEndedError(VideoError):
     """A live source closed the connection, and connecting again did not help."""
 
     code = "video-ended"
+
+
+class KeyFileError(UsageError):
+    """A key file that is missing, damaged, readable by others, or of another version."""
+
+    code = "key-file"
 
 
 class ModelError(BlindsightError):

@@ -155,8 +155,13 @@ class RemoteMatcher:
 
     # -- plumbing --------------------------------------------------------------------------
 
-    def call(self, method: str, path: str, body: bytes | None = None, *, safe: bool = True) -> bytes:
-        """One request and its whole answer; ``safe`` to repeat or not."""
+    def call(
+        self, method: str, path: str, body: bytes | None = None, *, safe: bool = True, answers: bool = True
+    ) -> bytes:
+        """One request and its whole answer, where it ``answers`` with one; ``safe`` to repeat or not."""
+        if not answers:
+            with self._sent(method, path, body, safe=safe):
+                return b""
         with self._sent(method, path, body, safe=safe) as response:
             return _whole(response, messages.MEDIA_TYPE)
 

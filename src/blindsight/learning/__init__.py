@@ -1,0 +1,1 @@
+"""Plaintext mathematics of learning: no keys, no sockets, no files."""
