@@ -78,6 +78,12 @@ def test_one_wrong_distance_is_found(crowd, monkeypatch):
     assert found.encrypted[4].distances == 2 * 5 * 22
     assert not found.encrypted[4].equal
     assert "DIFFERS" in report_of(found, "figures").summary
+    assert "encrypted" not in rates_by_bits(found).csv  # five probes' rates beside 44 probes' would mislead
+    rows = report_of(found, "figures").sections[0].tables[0].rows
+    assert [row[0] for row in rows if "probes" in str(row[0])] == [
+        "g = 4, encrypted (5 probes a split)",
+        "g = 4, of the same probes in the clear",
+    ]
 
 
 def test_lattice_gives_the_same_and_the_seed_repeats(crowd, found):

@@ -247,6 +247,8 @@ def evaluate_reid(
         owners.append(split.probe_people)
         keep("plain", "real", _searched(split, _squared(split.probes, split.gallery)))
         advance()
+        chosen = _chosen(generator, split, settings.encrypted_probes)  # the same at every g
+        part = _part(split, chosen)
         for g in settings.bits:
             learned, *sides = split.unturned
             keep("widest", g, _searched(split, _distances(Quantiser.spanning(g, learned), *sides)))
@@ -255,8 +257,6 @@ def evaluate_reid(
             plain = _distances(quantiser, split.gallery, split.probes)
             keep("plain", g, _searched(split, plain))
             if settings.scheme is not None:
-                chosen = _chosen(generator, split, settings.encrypted_probes)
-                part = _part(split, chosen)
                 secret, cost, words[g] = _encrypted(part, quantiser, settings.scheme)
                 keep("open", g, _searched(part, plain[chosen]))
                 keep("secret", g, _searched(part, secret))

@@ -52,7 +52,9 @@ def matching_rates(found: Evaluation, folder: Path | None = None) -> Plot:
 
 
 def rates_by_bits(found: Evaluation, folder: Path | None = None) -> Plot:
-    """Rank-1 rate over g: in the clear, under encryption, and in the range of the largest value."""
+    """Rank-1 rate over g: in the clear, in the range of the largest value, and under encryption where
+    that was of all probes.
+    """
     bits = np.array(sorted(found.quantised))
     rows: list[tuple[object, ...]] = []
     with sheet(6.4, 4.4) as (drawing, (axes,)):
@@ -64,7 +66,7 @@ def rates_by_bits(found: Evaluation, folder: Path | None = None) -> Plot:
             ("largest value as range", found.widest, {"color": COLOURS[1], "marker": "v", "linestyle": ":"}),
             ("fitted range", found.quantised, {"color": COLOURS[0], "marker": "o", "linestyle": "-"}),
         ]
-        if found.encrypted:
+        if found.encrypted and not found.settings.encrypted_probes:  # rates of fewer probes are others
             inside = {g: one.rates for g, one in found.encrypted.items()}
             style: dict[str, Any] = {
                 "color": COLOURS[2],
@@ -207,7 +209,12 @@ def _rates_table(found: Evaluation) -> Table:
         return tuple(cells)
 
     rows = [row(label, rates) for label, rates in _kinds(found).items()]
-    rows += [row(f"g = {g}, encrypted", one.rates) for g, one in found.encrypted.items()]
+    probes = found.settings.encrypted_probes
+    fewer = f" ({probes:,} probes a split)" if probes else ""
+    for g, one in found.encrypted.items():
+        rows.append(row(f"g = {g}, encrypted{fewer}", one.rates))
+        if probes:
+            rows.append(row(f"g = {g}, of the same probes in the clear", one.plain))
     rows += [row(f"g = {g}, range of the largest value", one) for g, one in found.widest.items()]
     note = (
         "Features are centred and turned, which changes no distance, and the range of quantisation is fitted "
