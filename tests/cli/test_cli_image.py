@@ -135,7 +135,7 @@ def test_bad_files_are_reported_and_stop_nothing(root: Path, tmp_path: Path) -> 
 
 
 def test_interrupted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in the middle: what was written is whole, nothing else is there, and the same command goes on."""
+    """Ctrl-C in the middle: what was written is whole, there is no more, and the same command goes on."""
     written = Path.write_bytes
 
     def press(self: Path, data: bytes) -> int:
