@@ -134,6 +134,41 @@ def test_bad_files_are_reported_and_stop_nothing(root: Path, tmp_path: Path) -> 
     assert only_bad.code == 2
 
 
+def test_interrupted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle: what was written is whole, there is no more, and the same command goes on."""
+    written = Path.write_bytes
+
+    def press(self: Path, data: bytes) -> int:
+        if len(list((tmp_path / "out").rglob("*.png"))) == 3:
+            written(self, data[:10])
+            raise KeyboardInterrupt
+        return written(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", press)
+    arguments = ("image", "encrypt", root / "people", "--key", root / "key", "--out", tmp_path / "out")
+    stopped = run(*arguments)
+    assert (stopped.code, stopped.err) == (130, "error: Interrupted.\n")
+    monkeypatch.undo()
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(left) == 3
+    for path in left:
+        PIL.Image.open(path).load()
+    assert len(run(*arguments, "--json").json["written"]) == 24
+
+
+def test_a_model_that_got_no_image_does_not_stay(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    place = ["--folder", tmp_path / "learner"]
+    monkeypatch.setattr("blindsight.trusted.etc_client.ImageClient.send", press)
+    assert train(root, place, "faces").code == 130
+    monkeypatch.undo()
+    assert train(root, place, "faces").json["version"] == 1
+
+
 def test_wrong_keys(root: Path, tmp_path: Path) -> None:
     source = root / "people" / "Ada"
     run("image", "encrypt", source, "--key", root / "key", "--out", tmp_path / "a")

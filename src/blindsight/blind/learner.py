@@ -25,7 +25,6 @@ from blindsight.core.errors import (
 from blindsight.core.learning import ModelInfo, ModelSpec, Prediction
 from blindsight.core.types import I64, U8
 from blindsight.learning.etc_model import Classifier, Condition, Images, Model
-from blindsight.learning.etc_training import train
 from blindsight.schemes.etc_image.codec import from_bytes
 from blindsight.schemes.etc_image.params import Params
 from blindsight.schemes.etc_image.public import EtcImage
@@ -112,6 +111,9 @@ class LocalLearner:
 
     def train(self, model_id: str, classifier: str, ratio: int) -> ModelInfo:
         """Train on all images that are there, and keep the result as the next version."""
+        # Judging does without scikit-learn, which takes a second to import.
+        from blindsight.learning.etc_training import train
+
         try:
             wanted = Classifier(classifier)
         except ValueError:

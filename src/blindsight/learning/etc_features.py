@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from blindsight.learning.etc_judging import centred
+
 F64 = NDArray[np.float64]
 
 _COLUMNS_AT_ONCE = 4096
@@ -78,12 +80,6 @@ class EtcReducer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def _n_features_out(self) -> int:
         return len(self.columns_)
-
-
-def centred(values: NDArray[Any], sums: F64, count: int, signs: F64) -> F64:
-    """Chosen columns less their mean over the training images, with their sign."""
-    made: F64 = signs * (count * values.astype(np.float64) - sums) / count
-    return made + 0.0  # so that a zero has no sign
 
 
 def _signs(apart: F64) -> F64:

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from blindsight.core.errors import KeyMismatchError, MalformedError, ParamsMismatchError
 from blindsight.core.types import U8, frozen
-from blindsight.learning.etc_features import centred
-from blindsight.learning.etc_svm import decisions
+from blindsight.learning.etc_judging import centred, decisions
 from blindsight.wire import arrays as container
 from blindsight.wire.fields import Fields
 

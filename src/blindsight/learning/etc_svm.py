@@ -11,6 +11,8 @@ from sklearn.svm import SVC
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from blindsight.learning.etc_judging import decisions, gram_matrix
+
 F64 = NDArray[np.float64]
 
 
@@ -74,19 +76,3 @@ class KernelSvm(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         best = (values > 0).astype(np.int64) if values.ndim == 1 else values.argmax(axis=1)
         found: NDArray[Any] = self.classes_[best]
         return found
-
-
-def gram_matrix(one: F64, two: F64, kernel: str, gamma: float) -> F64:
-    """Kernel values of all pairs, float64 (len(one), len(two))."""
-    products: F64 = one @ two.T
-    if kernel == "linear":
-        return products
-    lengths = np.einsum("ij,ij->i", one, one)[:, np.newaxis] + np.einsum("ij,ij->i", two, two)
-    near: F64 = np.exp(-gamma * np.maximum(lengths - 2.0 * products, 0.0))
-    return near
-
-
-def decisions(X: F64, vectors: F64, dual: F64, intercept: F64, kernel: str, gamma: float) -> F64:
-    """Decision values, float64 (samples, machines)."""
-    values: F64 = gram_matrix(X, vectors, kernel, gamma) @ dual.T + intercept
-    return values
