@@ -46,7 +46,7 @@ _INTERRUPTED = (
 import _thread, threading
 matcher.create(spec())
 matcher.close()
-dice = random.Random(11)
+dice, interrupted = random.Random(11), 0
 for _ in range({rounds}):
     matcher = LocalMatcher({folder!r}, allow_insecure_clear=True)
     gallery_id = matcher.galleries()[0].gallery_id
@@ -54,13 +54,15 @@ for _ in range({rounds}):
     revision, interrupt = 0, threading.Timer(dice.uniform(0, 0.01), _thread.interrupt_main)
     try:
         interrupt.start()
-        while True:
+        give_up = time.monotonic() + 2  # an interrupt that falls into a callback of Python's is lost
+        while time.monotonic() < give_up:
             ids = [dice.randrange(4), 4 + dice.randrange(4), 8 + len(versions)]
             next_versions = {{i: versions.get(i, 0) + 1 for i in ids}}
             revision = matcher.commit(gallery_id, [block(i, v) for i, v in next_versions.items()])
             versions = versions | next_versions
     except KeyboardInterrupt:
-        interrupt.join()
+        interrupted += 1
+    interrupt.join()
     for _ in range(2):
         damage = matcher.verify()
         now = matcher.changes(gallery_id, 0)
@@ -70,6 +72,7 @@ for _ in range({rounds}):
         matcher.close()
         matcher = LocalMatcher({folder!r}, allow_insecure_clear=True)
     matcher.close()
+say(interrupted > {rounds} // 2)
 """
 )
 
@@ -148,9 +151,9 @@ def test_a_killed_store_loses_nothing_acknowledged(tmp_path):
 
 def test_an_interrupted_commit_is_whole_or_not_at_all(tmp_path):
     process = spawn(_INTERRUPTED.format(folder=str(tmp_path), rounds=150))
-    said, told = process.communicate(timeout=90)
+    said, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
-    assert said.splitlines() == ["0 True 1"] * 300
+    assert said.splitlines() == [*["0 True 1"] * 300, "True"]
     assert stained_slots(tmp_path) == []
 
 
