@@ -266,6 +266,7 @@ def test_real_pairs_have_the_same_roc(matcher):
 
 
 @pytest.mark.data
+@pytest.mark.slow
 @needs("lfw", "pairs_fold01_02.txt")
 def test_real_photos_under_every_scheme(matcher):
     """A few official pairs with dlib: the same ROC, CKKS within the paper's error, BFV to the bit."""
@@ -273,7 +274,7 @@ def test_real_photos_under_every_scheme(matcher):
     from blindsight.vision import open_embedder
 
     whole = read_pairs(DATA / "lfw" / "pairs_fold01_02.txt", DATA / "lfw" / "images")
-    pairs = PairList((*whole.genuine[:4], *whole.impostor[:3]))
+    pairs = PairList((*whole.genuine[:3], *whole.impostor[:2]))
     pipeline = open_embedder("dlib")
     found = evaluate_pairs(
         pairs, embed_photos(pipeline, pairs.photos), contenders(()), matcher,

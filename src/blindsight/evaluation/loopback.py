@@ -11,10 +11,18 @@ from pathlib import Path
 
 from blindsight.core.errors import UnavailableError
 
-_SERVE = (
-    "import sys; from blindsight.blind.serve import serve; "
-    "serve(sys.argv[1], port=0, allow_insecure_clear=sys.argv[2] == 'insecure')"
-)
+# Its standard input ends when we do, also where we are killed, and then it stops.
+_SERVE = """
+import os, signal, sys, threading
+from blindsight.blind.serve import serve
+
+def outlived():
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=outlived, daemon=True).start()
+serve(sys.argv[1], port=0, allow_insecure_clear=sys.argv[2] == "insecure")
+"""
 
 _PATIENCE = 10
 """Seconds for a search under way to end."""
@@ -29,7 +37,8 @@ def matcher_process(folder: Path, *, insecure_clear: bool = False) -> Iterator[t
     """
     kind = "insecure" if insecure_clear else "protected"
     command = [sys.executable, "-c", _SERVE, str(folder / "matcher"), kind]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    piped = subprocess.PIPE
+    with subprocess.Popen(command, stdin=piped, stdout=piped, text=True) as process:  # noqa: S603
         try:
             assert process.stdout is not None
             found = re.fullmatch(r"listening on (http://\S+)\n", process.stdout.readline())
