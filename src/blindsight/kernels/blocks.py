@@ -12,7 +12,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from blindsight.kernels.accumulate import address
-from blindsight.kernels.pixels import ORDERS, pack_8, pack_16, prefetch, spread_8, spread_16
+from blindsight.kernels.pixels import (
+    ORDERS,
+    pack_8,
+    pack_16,
+    prefetch,
+    spread_8,
+    spread_16,
+    transpose_8,
+    transpose_16,
+)
 from blindsight.kernels.prg import Stream
 from blindsight.kernels.threads import split
 
@@ -106,20 +115,29 @@ def _colour(source, order, turns, masks, colours, channels, size, first, last, o
                 prefetch(address(source, soon + 3 * (r * width + size) - 1))
         for r in range(size):
             _spread_row(source, 3 * ((top + r) * width + left), words, r * size, size)
-        if not turn & 5:  # rows stay rows, in either order
-            for r in range(size):
-                here = (size - 1 - r if turn & 2 else r) * size
-                _pack_row(words, here, out, 3 * ((row + r) * wide + column), size, code, mask)
-            continue
-        at, beside, down_row, down_column, right_row, right_column = _origin(turn, size)
-        start, down = at * size + beside, down_row * size + down_column
-        right = right_row * size + right_column
-        # All of it before any of it is read again: a row that was just written word by word stalls.
+        block_words = words
+        if turn & 4:
+            _transpose_block(words, turned, size)
+            block_words = turned
+        # What is mirrored before it is transposed is mirrored the other way afterwards.
+        upside_down = turn & 1 if turn & 4 else turn & 2
+        mirrored = turn & 2 if turn & 4 else turn & 1
+        way = code + 6 if mirrored else code
+        for r in range(size):
+            here = (size - 1 - r if upside_down else r) * size
+            _pack_row(block_words, here, out, 3 * ((row + r) * wide + column), size, way, mask)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _transpose_block(words, turned, size):
+    if size == 16:
+        transpose_16(address(words, 0), address(turned, 0))
+    elif size == 8:
+        transpose_8(address(words, 0), address(turned, 0))
+    else:
         for r in range(size):
             for c in range(size):
-                turned[r * size + c] = words[start + r * down + c * right]
-        for r in range(size):
-            _pack_row(turned, r * size, out, 3 * ((row + r) * wide + column), size, code, mask)
+                turned[r * size + c] = words[c * size + r]
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -132,12 +150,13 @@ def _spread_row(source, at, words, place, size):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _pack_row(words, at, out, place, size, code, mask):
+def _pack_row(words, at, out, place, size, way, mask):
     if size == 16:
-        pack_16(address(words, at), address(out, place), code, mask)
+        pack_16(address(words, at), address(out, place), way, mask)
     else:
         for c in range(0, size, 8):
-            pack_8(address(words, at + c), address(out, place + 3 * c), code, mask)
+            to = size - 8 - c if way >= 6 else c
+            pack_8(address(words, at + c), address(out, place + 3 * to), way, mask)
 
 
 def scramble(images: U8, order: I32, turns: U8, masks: U8, colours: U8, size: int) -> U8:

@@ -49,26 +49,61 @@ def _pack(width: int) -> Any:
         mask = builder.shuffle_vector(
             one, one, ir.Constant(ir.VectorType(_I32, 3 * width), [0] * (3 * width))
         )
-        cases = [builder.append_basic_block(f"order{code}") for code in range(len(ORDERS))]
+        # A case for each order, and once more for rows that are written from right to left.
+        ways = [(order, range(width)[::step]) for step in (1, -1) for order in ORDERS]
+        cases = [builder.append_basic_block(f"way{number}") for number in range(len(ways))]
         after = builder.append_basic_block("after")
         choice = builder.switch(args[2], cases[0])
-        for code, (order, case) in enumerate(zip(ORDERS, cases, strict=True)):
-            if code:
-                choice.add_case(ir.Constant(args[2].type, code), case)
+        for number, ((order, row), case) in enumerate(zip(ways, cases, strict=True)):
+            if number:
+                choice.add_case(ir.Constant(args[2].type, number), case)
             builder.position_at_end(case)
-            packed = _shuffled(builder, words, [4 * pixel + k for pixel in range(width) for k in order])
+            packed = _shuffled(builder, words, [4 * pixel + k for pixel in row for k in order])
             builder.store(builder.xor(packed, mask), target, align=1)
             builder.branch(after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
     @intrinsic
-    def pack(typing: Any, source: Any, target: Any, code: Any, mask: Any) -> Any:
-        """``width`` words of ``source`` to ``target``: channels in the order ``code``, xor ``mask``."""
+    def pack(typing: Any, source: Any, target: Any, way: Any, mask: Any) -> Any:
+        """``width`` words of ``source`` to ``target``, xor ``mask``.
+
+        Channels are in the order ``way``; ways from 6 on are the same orders, the row mirrored.
+        """
         pointers = types.CPointer(types.uint32), types.CPointer(types.uint8)
         return types.void(*pointers, types.int64, types.uint8), emit
 
     return pack
+
+
+def _transpose(width: int) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        row = ir.VectorType(_I32, width)
+
+        def place(pointer: Any, number: int) -> Any:
+            return builder.bitcast(builder.gep(pointer, [_I32(number * width)]), row.as_pointer())
+
+        rows = [builder.load(place(args[0], number), align=4) for number in range(width)]
+        step = width // 2
+        while step:  # exchange the off-diagonal quarters, then theirs, and so on
+            for low in (number for number in range(width) if not number & step):
+                one, two = rows[low], rows[low | step]
+                upper = [width + (k ^ step) if k & step else k for k in range(width)]
+                lower = [width + k if k & step else k | step for k in range(width)]
+                for number, picks in ((low, upper), (low | step, lower)):
+                    mask = ir.Constant(ir.VectorType(_I32, width), picks)
+                    rows[number] = builder.shuffle_vector(one, two, mask)
+            step //= 2
+        for number, made in enumerate(rows):
+            builder.store(made, place(args[1], number), align=4)
+        return context.get_dummy_value()
+
+    @intrinsic
+    def transpose(typing: Any, source: Any, target: Any) -> Any:
+        """A square of ``width`` × ``width`` words, transposed."""
+        return types.void(types.CPointer(types.uint32), types.CPointer(types.uint32)), emit
+
+    return transpose
 
 
 @intrinsic
@@ -90,3 +125,5 @@ spread_8: Any = _spread(8)
 spread_16: Any = _spread(16)
 pack_8: Any = _pack(8)
 pack_16: Any = _pack(16)
+transpose_8: Any = _transpose(8)
+transpose_16: Any = _transpose(16)
