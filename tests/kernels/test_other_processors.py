@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from blindsight.kernels import aes
 from blindsight.kernels.accumulate import LANES
 
 HERE = Path(__file__).resolve().parent
@@ -29,6 +32,39 @@ def test_the_loops_of_the_other_vector_width(tmp_path):
     """Four 64-bit lanes where this processor has eight, or the other way about: the same results."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(12 - LANES), str(HERE / "test_ring_kernel.py")],
+        cwd=HERE.parent.parent,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert " passed" in done.stdout
+
+
+AES_PROGRAM = """
+import sys
+import llvmlite.binding as llvm
+import pytest
+
+found = llvm.get_host_cpu_features
+features = found()
+features.update(dict.fromkeys({2: ("vaes",), 0: ("vaes", "aes")}[int(sys.argv[1])], False))
+llvm.get_host_cpu_features = lambda: features
+from blindsight.kernels import aes
+llvm.get_host_cpu_features = found
+
+assert aes.LANES == int(sys.argv[1])
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
+"""
+
+
+@pytest.mark.parametrize("lanes", [lanes for lanes in (0, 2) if lanes < aes.LANES])
+def test_aes_of_lesser_processors(tmp_path, lanes):
+    """One block at a time where this processor takes four, and OpenSSL where there is no instruction."""
+    done = subprocess.run(
+        [sys.executable, "-c", AES_PROGRAM, str(lanes), str(HERE / "test_dcf_kernel.py")],
         cwd=HERE.parent.parent,
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
         capture_output=True,

@@ -56,3 +56,54 @@ def lattice(
         if name not in ("templates", "dim"):
             shown.add_row(name.replace("_", " "), *(f"{row[name]:,}" for row in rows))
     output.show(shown)
+
+
+@app.command("two-party")
+def two_party(
+    entries: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=65536, help="Size of the watchlist; several for several rows."),
+    ] = None,
+    dim: Annotated[int, typer.Option(min=2, max=4096, help="Coordinates of a face.")] = 128,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each kind.")] = 50,
+    batch: Annotated[int, typer.Option(min=2, max=1024, help="Faces in the timed batch.")] = 32,
+    check: Annotated[
+        int, typer.Option(min=0, help="Instead, compare that many times with the plaintext rule.")
+    ] = 0,
+    as_json: Json = False,
+) -> None:
+    """Faces against a watchlist that two parties share, with active security; both in this process."""
+    from blindsight.evaluation.bench_two_party import bench_two_party, compare_many, machine
+
+    output = Output(as_json)
+    about = machine()
+    where = f"{about['processor']}, {about['cores']} cores, {datetime.now(UTC):%Y-%m-%d}"
+    if check:
+        with output.progress("comparisons", check) as step:
+            agreement = compare_many(check, entries=(entries or [1000])[0], dim=dim, progress=step)
+        output.document(asdict(agreement))
+        output.show(f"spdz2k beside the plaintext rule: {where}")
+        shown = table("", "", right=("",))
+        for name, value in asdict(agreement).items():
+            shown.add_row(name, f"{value:,}")
+        output.show(shown)
+        if agreement.differences:
+            raise typer.Exit(1)
+        return
+    rows = []
+    for count in entries or [150]:
+
+        def told(what: str, count: int = count) -> None:
+            if output.interactive:
+                output.note(f"{count:,} × {dim}: {what}", "dim")
+
+        rows.append(asdict(bench_two_party(count, dim, repeats=repeats, batch=batch, progress=told)))
+    output.document(rows if len(rows) > 1 else rows[0])
+    output.show(f"spdz2k, camera deals: {where}")
+    output.show(f"AES: {rows[0]['aes']}. Network: {rows[0]['network']}.")
+    sizes = [f"{row['entries']:,} × {row['dim']}" for row in rows]
+    shown = table("", *sizes, right=tuple(sizes))
+    for name in rows[0]:
+        if name not in ("entries", "dim", "aes", "network"):
+            shown.add_row(name.replace("_", " "), *(f"{row[name]:,}" for row in rows))
+    output.show(shown)

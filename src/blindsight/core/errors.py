@@ -6,7 +6,10 @@ The message is for a person; ``code`` is for a program and travels over the wire
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from blindsight.core.evidence import Evidence
 
 
 class BlindsightError(Exception):
@@ -218,6 +221,72 @@ class RefusedError(ProtocolError):
     """The counterpart understood, and will not (an insecure scheme, an exhausted budget)."""
 
     code = "refused"
+
+
+# -- two parties -----------------------------------------------------------------------------
+
+
+class SessionOverError(ProtocolError):
+    """The camera session has ended, or is busy; the camera must open another, or wait."""
+
+    code = "session-over"
+
+
+class AbortError(ProtocolError):
+    """A run of the two-party protocol ended without a result, and its session with it.
+
+    ``evidence`` is what to put on record, ``notice`` the message for the other party: empty
+    where it need not be told.
+    """
+
+    code = "abort"
+
+    def __init__(self, message: str, evidence: Evidence | None = None, notice: bytes = b"") -> None:
+        super().__init__(message)
+        self.evidence = evidence
+        self.notice = notice
+
+
+class MalformedMessageError(AbortError):
+    """The other party's message is not what the specification says."""
+
+    code = "abort-malformed"
+
+
+class WrongOpeningError(AbortError):
+    """The other party opened values that do not carry its tags."""
+
+    code = "abort-opening"
+
+
+class WrongResultError(AbortError):
+    """The other party's match bits do not agree with what it must hold."""
+
+    code = "abort-result"
+
+
+class OtherWatchlistError(AbortError):
+    """The other party computes with another watchlist."""
+
+    code = "abort-watchlist"
+
+
+class ReplayedError(AbortError):
+    """The other party's message belongs to another session or to other faces."""
+
+    code = "abort-replay"
+
+
+class CounterpartAbortError(AbortError):
+    """The other party gave up."""
+
+    code = "abort-counterpart"
+
+
+class VanishedError(AbortError):
+    """The other party did not answer."""
+
+    code = "abort-vanished"
 
 
 def _all(cls: type[BlindsightError]) -> dict[str, type[BlindsightError]]:

@@ -1,0 +1,50 @@
+"""Squared distances to public entries as a linear map, modulo 2^64.
+
+For a row ``(x_1 … x_d, |x|²)``, or a share, tag or key of one: ``last - 2 <c, x>`` for every entry
+``c``; the caller adds ``|c|²``. The map is linear, so it may be applied to shares.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from blindsight.kernels.threads import split
+
+_STRIP = 32  # rows that stay in the nearest cache while the entries pass by
+_ALONE = 1 << 22  # products below which a second thread costs more than it brings
+
+
+@njit(nogil=True, cache=True)
+def _distances(
+    entries: NDArray[np.int32], rows: NDArray[np.uint64], out: NDArray[np.uint64], start: int, stop: int
+) -> None:
+    d = entries.shape[1]
+    for first in range(0, rows.shape[0], _STRIP):
+        last = min(first + _STRIP, rows.shape[0])
+        for j in range(start, stop):
+            for r in range(first, last):
+                total = np.uint64(0)
+                for i in range(d):
+                    total += np.uint64(np.int64(entries[j, i])) * rows[r, i]
+                out[r, j] = rows[r, d] - (total << np.uint64(1))
+
+
+def distances(entries: NDArray[np.int32], rows: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """``rows[:, d] - 2 rows[:, :d] entriesᵀ`` modulo 2^64.
+
+    Args:
+        entries: int32 (entries, d), C-contiguous. Public.
+        rows: uint64 (count, d + 1), C-contiguous. May be secret.
+
+    Returns:
+        uint64 (count, entries).
+
+    """
+    out = np.empty((len(rows), len(entries)), np.uint64)
+    if entries.size * len(rows) < _ALONE:
+        _distances(entries, rows, out, 0, len(entries))
+    else:
+        split(lambda a, b: _distances(entries, rows, out, a, b), len(entries))
+    return out
