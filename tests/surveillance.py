@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ class Town:
         """Put people on these copies, with both operators' signatures."""
         for name, values in zip(names, listed, strict=True):
             photo = name.encode()
-            change = Add(name, values.astype(np.int16), (__import__("hashlib").sha256(photo).digest(),))
+            change = Add(name, values.astype(np.int16), (sha256(photo).digest(),))
             signed = self.operators[0].propose(copies[0].state.name, change, "because")
             for copy in copies:
                 digest = copy.propose(signed, [photo])
@@ -160,7 +161,8 @@ class Town:
         start = ["-m", "blindsight"] if code is None else ["-c", code + _MAIN]
         command = [
             sys.executable, *start, "serve", "party", "--id", str(party),
-            "--identity", str(self.identities[party].folder), "--watchlist", str(self.folder / f"list{party}"),
+            "--identity", str(self.identities[party].folder),
+            "--watchlist", str(self.folder / f"list{party}"),
             "--data", str(self.folder / f"data{party}"), "--listen", f"127.0.0.1:{self.ports[party]}",
             *(("--peer", f"127.0.0.1:{self.ports[1]}") if party == 0 else ()), "--json", *options,
         ]  # fmt: skip
