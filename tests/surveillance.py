@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from blindsight.blind.dual_control import WatchlistFile
-from blindsight.core.dual_control import Add, Founding
+from blindsight.core.dual_control import Add, Founding, named
 from blindsight.schemes.spdz2k.params import Params
 from blindsight.trusted.camera_link import CameraLink
 from blindsight.trusted.operator import Operator
-from blindsight.wire.dual_control import encode_founding
+from blindsight.wire.dual_control import encode_founding, encode_record
 from blindsight.wire.tls import Identity
 from two_parties import vectors
 
@@ -145,16 +145,16 @@ class Town:
 
     def add(self, copies: list[WatchlistFile], names: list[str], listed: Any) -> None:
         """Put people on these copies, with both operators' signatures."""
-        for name, values in zip(names, listed, strict=True):
-            photo = name.encode()
-            change = Add(name, values.astype(np.int16), (sha256(photo).digest(),))
-            signed = self.operators[0].propose(copies[0].state.name, change, "because")
-            for copy in copies:
-                digest = copy.propose(signed, [photo])
-                copy.decide(self.operators[1].decide(digest, True))
-            record = copies[0].next_record()
-            for copy in copies:
-                copy.append(record)
+        state = copies[0].state
+        head, records = state.head, []
+        for number, (name, values) in enumerate(zip(names, listed, strict=True), state.number + 1):
+            change = Add(name, values.astype(np.int16), (sha256(name.encode()).digest(),))
+            signed = self.operators[0].propose(state.name, change, "because")
+            verdict = self.operators[1].decide(named("proposal", signed.value), True)
+            records.append(encode_record(number, head, signed, verdict))
+            head = named("record", records[-1])
+        for copy in copies:
+            copy.extend(records)
 
     def serve(self, party: int, *options: str, code: str | None = None, **environment: str) -> Process:
         """Start a party; ``code`` runs in its process first."""
@@ -173,7 +173,7 @@ class Town:
 
     def camera(self, which: int = 0, **options: Any) -> CameraLink:
         addresses = tuple(("127.0.0.1", port) for port in self.ports)
-        return CameraLink(self.identities[2 + which], addresses, **options)
+        return CameraLink(self.identities[2 + which], addresses, **({"most_pause": 0.2} | options))
 
     def log(self, party: int) -> list[Any]:
         lines = (self.folder / f"data{party}" / "log").read_text().splitlines()

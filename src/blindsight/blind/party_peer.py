@@ -136,6 +136,7 @@ class Conversation:
         self.agreed = False
         self._stopping = threading.Event()
         self._last: tuple[bytes, Feed] | None = None
+        self._gave_up = False
         self._synced = 0.0
         self._forked_at = -1
 
@@ -293,6 +294,7 @@ class Conversation:
         intake, metrics = self.around.intake, self.around.metrics
         comparison = feed.session.begin(faces.material, faces.inputs)
         self._last = Header(Kind.OPEN, feed.id, faces.first, faces.count).pack()[4:], feed
+        self._gave_up = False
         try:
             self._rounds(comparison)
         except _Aborted as aborted:
@@ -363,7 +365,7 @@ class Conversation:
 
     def _aborted(self, feed: Feed, aborted: _Aborted) -> None:
         """Write an abort down, then tell the other party, and take what it had sent already."""
-        error = aborted.error
+        error, self._gave_up = aborted.error, True
         self.around.metrics.aborts.labels(error.code).inc()
         if error.evidence is not None:
             self.around.log.abort(error.evidence, feed.session.grant.camera)
@@ -384,7 +386,7 @@ class Conversation:
         if header.kind is not Kind.ABORT or len(data) != _NOTICE_BYTES or self._last is None:
             raise MalformedError("The other party sent a message of a run that is not under way.")
         last, feed = self._last
-        if header.pack()[4:] == last:
+        if header.pack()[4:] == last and not self._gave_up:
             self.around.metrics.aborts.labels("abort-counterpart").inc()
             self.around.log.append(
                 "abort",

@@ -85,7 +85,7 @@ class Networked:
         self._entries = len(watchlist)
         agreed = _found(watchlist, [self._folder / f"list{party}" for party in (0, 1)])
         address = ""
-        addresses = []
+        addresses: list[str] = []
         for party in (1, 0):
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", _CODE, str(party), str(self._folder), address],

@@ -39,7 +39,6 @@ _log = logging.getLogger(__name__)
 _SECONDS: Final = 30.0
 _LOOK_SECONDS: Final = 1.0
 _LEAST_PAUSE: Final = 0.1
-_MOST_PAUSE: Final = 5.0
 _MOST_TOGETHER: Final = 32
 """Faces shared in one message; more would not be taken in one run."""
 
@@ -88,6 +87,7 @@ class CameraLink:
         parties: host and port of party 0 and of party 1.
         buffer: faces that may wait here; beyond them the oldest frame is dropped for the newest.
         ahead: faces dealt for and sent before there are any, which makes answers come sooner.
+        most_pause: seconds between attempts to connect, at most.
 
     """
 
@@ -98,12 +98,14 @@ class CameraLink:
         *,
         buffer: int = 64,
         ahead: int = 0,
+        most_pause: float = 5.0,
     ) -> None:
         if identity.own.role != "camera":
             raise UsageError(f"The identity in {identity.folder} is not a camera's.")
         if buffer < 1 or ahead < 0:
             raise UsageError("A camera keeps at least one face waiting, and deals for no less than none.")
         self._identity, self._parties, self._buffer, self._ahead = identity, parties, buffer, ahead
+        self._most_pause = most_pause
         self._lock = threading.Condition()
         self._frames: deque[_Frame] = deque()
         self._counts = Counts()
@@ -247,7 +249,7 @@ class CameraLink:
             except ProtocolError as error:
                 _log.info("party %d: %s", party, error.message)
                 self._again[party] = time.monotonic() + self._pause[party]
-                self._pause[party] = min(2 * self._pause[party], _MOST_PAUSE)
+                self._pause[party] = min(2 * self._pause[party], self._most_pause)
                 continue
             self._channels[party] = channel
             self._pause[party] = _LEAST_PAUSE
