@@ -34,7 +34,9 @@ _MOST_CONNECTIONS: Final = 128
 _SECONDS: Final = 30.0
 """For a message that has begun, and for a camera to take one."""
 
-_LOOK_SECONDS: Final = 1.0
+_CREDIT_SECONDS: Final = 0.05
+"""Credits are gathered for so long: waking this thread for each would slow the run that it is about."""
+
 _GRANT_BYTES: Final = 256
 
 
@@ -45,6 +47,7 @@ class CameraLink:
         self.name = channel.peer.name
         self._channel, self._party, self._intake, self._door = channel, party, intake, door
         self._outbox: deque[bytes] = deque()
+        self._credits: deque[tuple[bytes, int]] = deque()
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._closing = False
@@ -57,8 +60,8 @@ class CameraLink:
             self._wake.send(b"\x00")
 
     def credit(self, session: bytes, faces: int) -> None:
-        """As `Answers`."""
-        self.post(Credit(session, faces).pack())
+        """As `Answers`; sent at the latest when `serve` looks up next."""
+        self._credits.append((session, faces))
 
     def over(self, session: bytes, reason: str) -> None:
         """As `Answers`."""
@@ -75,7 +78,7 @@ class CameraLink:
             self.post(self._door.state().pack())
             while not self._closing:
                 self._flush()
-                if self._channel.waiting(_LOOK_SECONDS, self._woken):
+                if self._channel.waiting(_CREDIT_SECONDS, self._woken):
                     self._take(self._channel.receive(self._most(), _SECONDS))
         finally:
             if self._feed is not None:
@@ -88,6 +91,12 @@ class CameraLink:
         with contextlib.suppress(BlockingIOError):
             self._woken.setblocking(False)
             self._woken.recv(4096)
+        owed: dict[bytes, int] = {}
+        while self._credits:
+            session, faces = self._credits.popleft()
+            owed[session] = owed.get(session, 0) + faces
+        for session, faces in owed.items():
+            self._channel.send(Credit(session, faces).pack(), _SECONDS)
         while self._outbox:
             if message := self._outbox.popleft():
                 self._channel.send(message, _SECONDS)
