@@ -63,9 +63,17 @@ def test_the_command():
     row = json.loads(done.out)
     wanted = "entries online_ms online_ms_batched dealer_ms total_ms material_bytes wire_bytes security_bits"
     assert set(wanted.split()) <= set(row)
-    several = run(*QUICK, "--entries", "1", "--entries", "2", "--json")
+    assert "two party processes" in row["network"]
+    layout = Layout(Params.for_radius(8), 9)
+    rounds = 2 * sum(layout.size(kind, 1) for kind in (Kind.OPEN, Kind.BITS, Kind.CHECK))
+    assert rounds < row["wire_bytes"] < rounds + 200
+    assert 0 < row["online_ms"] < row["total_ms"]
+
+
+def test_the_command_in_one_process():
+    several = run(*QUICK, "--in-process", "--entries", "1", "--entries", "2", "--json")
     assert [row["entries"] for row in json.loads(several.out)] == [1, 2]
-    assert "online ms batched" in run(*QUICK, "--entries", "9").out
+    assert "online ms batched" in run(*QUICK, "--in-process", "--entries", "9").out
 
 
 def test_the_check_as_a_command():

@@ -50,6 +50,7 @@ CREATE TABLE waiting (
 ) STRICT;
 CREATE TABLE photos (proposal BLOB NOT NULL, digest BLOB NOT NULL, photo BLOB NOT NULL,
     PRIMARY KEY (proposal, digest)) STRICT;
+CREATE TABLE rejected (digest BLOB PRIMARY KEY, verdict BLOB NOT NULL, signature BLOB NOT NULL) STRICT;
 """
 
 
@@ -130,14 +131,19 @@ class WatchlistFile:
         The record that is last already may be sent again. What waited for it is forgotten, with its
         photos. Raises as `Watchlist.after` does.
         """
+        return self.extend([data])
+
+    def extend(self, data: Sequence[bytes]) -> Watchlist:
+        """Write records that follow each other, all or none; otherwise as `append`."""
         with self._lock:
-            record = decode_record(data, self._state.founding.operators)
-            if record.digest == self._state.head:
-                return self._state
-            after = self._state.after(record)
+            records = [decode_record(encoded, self._state.founding.operators) for encoded in data]
+            if records and records[0].digest == self._state.head:
+                records, data = records[1:], data[1:]
+            after = self._state.after(*records)
             with self._writing() as db:
-                db.execute("INSERT INTO records VALUES (?, ?)", (record.number, data))
-                _forget(db, record.proposal_digest)
+                for record, encoded in zip(records, data, strict=True):
+                    db.execute("INSERT INTO records VALUES (?, ?)", (record.number, encoded))
+                    _forget(db, record.proposal_digest)
             self._state = after
             return after
 
@@ -164,7 +170,10 @@ class WatchlistFile:
     # -- what waits --------------------------------------------------------------------------
 
     def propose(self, signed: Signed, photos: Sequence[bytes]) -> bytes:
-        """Keep a proposal and its photos until it is decided; its digest. Sending it twice is harmless."""
+        """Keep a proposal and its photos until it is decided; its digest. Sending it twice is harmless.
+
+        Raises `ConflictError` for one that was rejected or withdrawn.
+        """
         proposal, digest = opened_proposal(signed, self._state.founding.operators)
         expected = proposal.change.photos if isinstance(proposal.change, Add) else ()
         if len(photos) > MAX_PHOTOS or any(len(photo) > MAX_PHOTO_BYTES for photo in photos):
@@ -175,6 +184,8 @@ class WatchlistFile:
         with self._lock:
             if any(known.digest == digest for known in self.waiting()):
                 return digest
+            if self.rejections([digest]):
+                raise ConflictError("This proposal was rejected; a new one is needed.")
             self._state.require_fits(proposal, digest)
             with self._writing() as db:
                 if db.execute("SELECT count(*) FROM waiting").fetchone()[0] >= MAX_WAITING:
@@ -205,7 +216,12 @@ class WatchlistFile:
             if not verdict.approved:
                 if waiting.verdict is not None:
                     raise ConflictError("This proposal is approved already; propose the opposite change.")
-                self._drop(waiting.digest)
+                with self._writing() as db:
+                    _forget(db, waiting.digest)
+                    db.execute(
+                        "INSERT OR REPLACE INTO rejected VALUES (?, ?, ?)",
+                        (waiting.digest, signed.value, signed.signature),
+                    )
                 return False
             if verdict.party == waiting.proposal.proposer:
                 raise ConflictError("A proposal is approved by the other party, not by the one that made it.")
@@ -216,6 +232,15 @@ class WatchlistFile:
                 )
                 db.execute("DELETE FROM photos WHERE proposal = ?", (waiting.digest,))
             return True
+
+    def rejections(self, digests: Sequence[bytes]) -> list[Signed]:
+        """The verdicts that ended those of these proposals that were rejected or withdrawn."""
+        rows = [
+            row
+            for digest in digests
+            for row in self._rows("SELECT verdict, signature FROM rejected WHERE digest = ?", digest)
+        ]
+        return [Signed(value, signature) for value, signature in rows]
 
     def waiting(self) -> list[Waiting]:
         """Proposals that are not in the chain, oldest first."""

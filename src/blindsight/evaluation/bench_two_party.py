@@ -2,8 +2,8 @@
 
 `bench_two_party` measures one size of the watchlist with generated unit vectors. Who carries the
 messages is a `Parties`: `InProcess` does the work of both parties one after the other in this
-process, without a network, so that its times are those of two processors' work on one; a
-networked pair of processes offers the same method and gets the same table.
+process, without a network, so that its times are those of two processors' work on one;
+`bench_parties.Networked` has a process for each party and TLS between all.
 """
 
 from __future__ import annotations
@@ -37,12 +37,26 @@ _THRESHOLD = 1.1  # a usual squared distance for unit embeddings
 class Parties(Protocol):
     """Both parties, wherever they are."""
 
+    def adopt(self, watchlist: Watchlist) -> Watchlist:
+        """Have both parties agree on these entries; the list that they have then."""
+        ...
+
     def open(self, grants: tuple[Grant, Grant], watchlist: Watchlist) -> None:
         """Begin a camera session on both sides."""
         ...
 
     def compare(self, material: tuple[bytearray, bytearray], inputs: bytes) -> tuple[Matches, Matches]:
         """One run: deliver what was dealt, and return when both sides have their result."""
+        ...
+
+    @property
+    def most_faces(self) -> int:
+        """How many faces they take in one run at most, once a list is adopted."""
+        ...
+
+    @property
+    def online_seconds(self) -> float | None:
+        """What the last run took by the slower party's own clock; None where `compare` is that."""
         ...
 
     @property
@@ -60,9 +74,14 @@ class InProcess:
     """Both parties in this process, one after the other in every round."""
 
     network = "none: both parties one after the other in one process"
+    most_faces = 1024
+    online_seconds: float | None = None
 
     def __init__(self) -> None:
         self.wire_bytes = 0
+
+    def adopt(self, watchlist: Watchlist) -> Watchlist:
+        return watchlist
 
     def open(self, grants: tuple[Grant, Grant], watchlist: Watchlist) -> None:
         self._sessions = [Session(grant, watchlist) for grant in grants]
@@ -88,10 +107,10 @@ class Row:
         online_ms: one face: from material and masked input at hand to both results.
         online_ms_batched: the same for one face of ``batch`` in one run.
         dealer_ms: making the material of one face.
-        total_ms: one face: dealing, masking, online.
+        total_ms: one face: dealing, masking, sending to both parties, online, both results reported.
         material_bytes: what the dealer sends for one face to the party that gets more.
         input_bytes: what the camera sends for one face to each party.
-        wire_bytes: between the parties for one face, both directions together.
+        wire_bytes: between the parties for one face, both directions together, TLS's own not counted.
         security_bits: s.
         batch: faces in a run for ``online_ms_batched``.
         evaluate_ms: one party's comparison functions of one face, by the path in use.
@@ -145,10 +164,12 @@ def bench_two_party(
     generator = np.random.default_rng(_seed)
     params = Params.for_radius(dim)
     watchlist = Watchlist(params, _faces(params, generator, entries), params.threshold(_THRESHOLD))
+    progress("agreeing on the list")
+    watchlist = parties.adopt(watchlist)
     dealer = Dealer(params, watchlist.digest, entries, camera="bench")
     sharer = Sharer(params, dealer.session)
     parties.open(dealer.grants, watchlist)
-    batch = min(batch, dealer.grants[0].layout.most_faces)
+    batch = min(batch, dealer.grants[0].layout.most_faces, parties.most_faces)
     times: dict[int, list[tuple[float, float, float]]] = {1: [], batch: []}
     wire = 0
     for count, found in times.items():
@@ -166,8 +187,9 @@ def bench_two_party(
             _require_right(watchlist, faces, shared.numbers, one, other)
             if count == 1:
                 wire = parties.wire_bytes - before
+            online = done - ready if parties.online_seconds is None else parties.online_seconds
             if k >= 0:
-                found.append(((made - begun) / count, (done - ready) / count, (done - begun) / count))
+                found.append(((made - begun) / count, online / count, (done - begun) / count))
     single, several = (np.median(np.array(times[count]), axis=0) * 1e3 for count in (1, batch))
     progress("timing the comparison functions")
     own, openssl = _kernels(params, entries, generator, max(5, repeats // 5))

@@ -48,15 +48,24 @@ class Channel:
         """Send one message and take one, at the same time."""
         return self._run(message, at_most, timeout)
 
-    def waiting(self, timeout: float) -> bool:
-        """Whether something arrives within ``timeout`` seconds (the end of the connection, too)."""
+    def waiting(self, timeout: float, *others: Channel | socket.socket) -> bool:
+        """Whether something arrives within ``timeout`` seconds (the end of the connection, too).
+
+        Returns early where something arrives at one of ``others``.
+        """
         try:
             if self._socket.pending():
                 return True
-            readable, _, _ = select.select([self._socket], [], [], timeout)
+            if any(isinstance(other, Channel) and other._socket.pending() for other in others):
+                timeout = 0.0
+            readable, _, _ = select.select([self, *others], [], [], timeout)
         except (OSError, ValueError) as error:
             raise _broken(error) from None
-        return bool(readable)
+        return self in readable
+
+    def fileno(self) -> int:
+        """For `select`."""
+        return self._socket.fileno()
 
     def _run(
         self, message: bytes | bytearray | None, at_most: int | None, timeout: float | None

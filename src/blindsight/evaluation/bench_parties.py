@@ -1,0 +1,220 @@
+"""Both parties as processes of their own on this machine, connected by TLS, for the benchmark.
+
+They are the parties that ``blindsight serve party`` runs, on a list founded for the occasion with
+all signatures; this process is their camera.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from blindsight.blind.dual_control import WatchlistFile
+from blindsight.blind.party_list import compared
+from blindsight.core.dual_control import Add, Founding, named
+from blindsight.core.errors import UnavailableError
+from blindsight.schemes.spdz2k.compute import Matches
+from blindsight.schemes.spdz2k.messages import Header
+from blindsight.schemes.spdz2k.public import Grant
+from blindsight.schemes.spdz2k.watchlist import Watchlist
+from blindsight.trusted.operator import Operator
+from blindsight.wire.channel import Channel, connect
+from blindsight.wire.dual_control import encode_founding, encode_record
+from blindsight.wire.party_messages import MOST_IN_RUN, State, parse
+from blindsight.wire.tls import Identity
+
+_SECONDS: Final = 120.0
+_CAMERA: Final = "bench"
+
+
+class Networked:
+    """Two party processes. Use as a context; they are ended with it."""
+
+    network = "TLS 1.3 over loopback, two party processes and the camera"
+
+    def __init__(self) -> None:
+        self.wire_bytes = 0
+        self.online_seconds: float | None = None
+        self.most_faces = MOST_IN_RUN
+        self._temporary = tempfile.TemporaryDirectory(prefix="blindsight-bench-")
+        self._folder = Path(self._temporary.name)
+        self._identities = [
+            Identity.create(self._folder / role, role, name)
+            for role, name in (("party0", "p0"), ("party1", "p1"), ("camera", _CAMERA))
+        ]
+        for one in self._identities:
+            for other in self._identities:
+                if one is not other:
+                    one.trust(other.folder / "certificate.pem")
+        self._processes: list[subprocess.Popen[str]] = []
+        self._channels: list[Channel] = []
+        self._entries = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for channel in self._channels:
+            channel.close()
+        for process in reversed(self._processes):
+            process.terminate()
+        for process in self._processes:
+            process.wait(_SECONDS)
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
+        self._temporary.cleanup()
+
+    # -- as `Parties` ------------------------------------------------------------------------
+
+    def adopt(self, watchlist: Watchlist) -> Watchlist:
+        """Found a list with these entries, and start both parties with it."""
+        self._entries = len(watchlist)
+        agreed = _found(watchlist, [self._folder / f"list{party}" for party in (0, 1)])
+        address = ""
+        addresses: list[str] = []
+        for party in (1, 0):
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-c", _CODE, str(party), str(self._folder), address],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+            )
+            self._processes.insert(0, process)
+            address = _line(process)["address"]
+            addresses.insert(0, address)
+        for party, at in enumerate(addresses):
+            host, _, port = at.rpartition(":")
+            self._channels.append(connect(self._identities[2], host, int(port), f"party{party}"))
+        for channel in self._channels:
+            state = _state(channel)
+            while not state.open:
+                state = _state(channel)
+            if state.digest != agreed.digest:
+                raise UnavailableError("The parties have another list than was founded for them.")
+            self.most_faces = min(self.most_faces, state.window)
+        return agreed
+
+    def open(self, grants: tuple[Grant, Grant], watchlist: Watchlist) -> None:
+        for channel, grant in zip(self._channels, grants, strict=True):
+            channel.send(grant.to_bytes(), _SECONDS)
+
+    def compare(self, material: tuple[bytearray, bytearray], inputs: bytes) -> tuple[Matches, Matches]:
+        for party in (1, 0):
+            self._channels[party].send(material[party], _SECONDS)
+            self._channels[party].send(inputs, _SECONDS)
+        said = [_line(process) for process in self._processes]
+        for channel in self._channels:
+            while channel.waiting(0):
+                channel.receive(State.at_most, _SECONDS)
+        count = Header.parse(inputs).count
+        if any(one["count"] != count for one in said):
+            raise UnavailableError("The parties did not take these faces in one run.")
+        self.wire_bytes += said[0]["wire_bytes"]
+        self.online_seconds = max(one["seconds"] for one in said)
+        one, other = (self._matches(found) for found in said)
+        return one, other
+
+    def _matches(self, said: dict[str, Any]) -> Matches:
+        bits = np.zeros((said["count"], self._entries), np.bool_)
+        for face, entry in said["pairs"]:
+            bits[face - said["first"], entry] = True
+        return Matches(bytes.fromhex(said["session"]), said["first"], bits, bytes.fromhex(said["receipt"]))
+
+
+_CODE: Final = """
+import sys
+from blindsight.evaluation.bench_parties import serve
+serve(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+"""
+
+
+def serve(number: int, folder: str, peer: str) -> None:
+    """Run one party until SIGTERM, and print a line for each run; what a process of the benchmark does."""
+    from blindsight.blind.party import Finished, Party
+
+    place = Path(folder)
+    host, _, port = peer.rpartition(":")
+
+    def told(run: Finished) -> None:
+        found = run.matches
+        _say(
+            session=found.session.hex(),
+            first=found.first,
+            count=len(found.bits),
+            pairs=found.pairs(),
+            receipt=found.receipt.hex(),
+            seconds=run.seconds,
+            wire_bytes=run.wire_bytes,
+        )
+
+    party = Party(
+        number,
+        Identity(place / f"party{number}"),
+        place / f"list{number}",
+        place / f"data{number}",
+        peer=(host, int(port)) if peer else None,
+        on_run=told,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: party.stop())
+    _say(address="{}:{}".format(*party.address))
+    party.run()
+
+
+def _say(**content: Any) -> None:
+    sys.stdout.write(json.dumps(content) + "\n")
+    sys.stdout.flush()
+
+
+def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    stream: IO[str] | None = process.stdout
+    line = "" if stream is None else stream.readline()
+    if not line:
+        raise UnavailableError("A party's process ended; its messages say why.")
+    said: dict[str, Any] = json.loads(line)
+    return said
+
+
+def _state(channel: Channel) -> State:
+    return parse(channel.receive(State.at_most, _SECONDS), State)
+
+
+def _found(watchlist: Watchlist, paths: list[Path]) -> Watchlist:
+    """Two copies of a list with these entries, every one proposed, approved and numbered."""
+    keys = [Ed25519PrivateKey.generate().private_bytes_raw() for _ in (0, 1)]
+    operators = Operator(0, keys[0]), Operator(1, keys[1])
+    p = watchlist.params
+    founding = encode_founding(
+        Founding(
+            os.urandom(16), "benchmark", p.dimension, False, p.scale, p.norm, p.value_bits,
+            watchlist.threshold, (operators[0].public_key, operators[1].public_key),
+        )
+    )  # fmt: skip
+    name = head = named("founding", founding)
+    records = []
+    for number, values in enumerate(watchlist.entries, 1):
+        entry = f"entry-{number:05}"
+        change = Add(entry, values.astype(np.int16), (sha256(entry.encode()).digest(),))
+        signed = operators[0].propose(name, change, "benchmark")
+        verdict = operators[1].decide(named("proposal", signed.value), True)
+        records.append(encode_record(number, head, signed, verdict))
+        head = named("record", records[-1])
+    for path in paths:
+        copy = WatchlistFile.create(path, founding)
+        state = copy.extend(records)
+        copy.close()
+    return compared(state).watchlist

@@ -1,0 +1,434 @@
+"""The camera's end: deals, shares and sends to both parties, and keeps nothing (specs/party.md, section 2).
+
+What comes in are faces as integers (`schemes.spdz2k.share.quantise`); what happens in between
+frames and faces is not this file's. Nothing comes back but that the parties took the faces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from blindsight.core.errors import (
+    BlindsightError,
+    DimensionError,
+    ProtocolError,
+    UnavailableError,
+    UsageError,
+    VectorError,
+)
+from blindsight.core.types import I32
+from blindsight.schemes.spdz2k.deal import Dealer
+from blindsight.schemes.spdz2k.messages import Layout
+from blindsight.schemes.spdz2k.params import Params
+from blindsight.schemes.spdz2k.share import Sharer
+from blindsight.wire.channel import Channel, connect
+from blindsight.wire.party_messages import Credit, Over, State, parse
+from blindsight.wire.tls import Identity
+
+_log = logging.getLogger(__name__)
+
+_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 1.0
+_LEAST_PAUSE: Final = 0.1
+_MOST_TOGETHER: Final = 32
+"""Faces shared in one message; more would not be taken in one run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Faces, dummies not among them: offered, sent to both parties, answered, lost, dropped unsent."""
+
+    offered: int = 0
+    sent: int = 0
+    answered: int = 0
+    lost: int = 0
+    dropped: int = 0
+
+
+@dataclass(slots=True)
+class _Frame:
+    faces: I32
+    dummies: int
+
+    def __len__(self) -> int:
+        return len(self.faces) + self.dummies
+
+
+class _Session:
+    """One camera session: dealer, sharer, and what each party still allows."""
+
+    def __init__(self, camera: str, states: tuple[State, State], params: Params) -> None:
+        self.dealer = Dealer(params, states[0].digest, states[0].entries, camera=camera)
+        self.sharer = Sharer(params, self.dealer.session)
+        self.credit = [state.window for state in states]
+        self.most = Layout(params, states[0].entries).most_faces
+        self.unanswered: list[deque[tuple[int, int]]] = [deque(), deque()]
+
+    @property
+    def room(self) -> int:
+        """How many inputs may be sent together now."""
+        return min(min(self.credit) + self.sharer.stock, self.most, _MOST_TOGETHER)
+
+
+class CameraLink:
+    """Sends faces to both parties from a thread of its own, from `start` to `close`.
+
+    Args:
+        identity: the camera's.
+        parties: host and port of party 0 and of party 1.
+        buffer: faces that may wait here; beyond them the oldest frame is dropped for the newest.
+        ahead: faces dealt for and sent before there are any, which makes answers come sooner.
+        most_pause: seconds between attempts to connect, at most.
+
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        parties: tuple[tuple[str, int], tuple[str, int]],
+        *,
+        buffer: int = 64,
+        ahead: int = 0,
+        most_pause: float = 5.0,
+    ) -> None:
+        if identity.own.role != "camera":
+            raise UsageError(f"The identity in {identity.folder} is not a camera's.")
+        if buffer < 1 or ahead < 0:
+            raise UsageError("A camera keeps at least one face waiting, and deals for no less than none.")
+        self._identity, self._parties, self._buffer, self._ahead = identity, parties, buffer, ahead
+        self._most_pause = most_pause
+        self._lock = threading.Condition()
+        self._frames: deque[_Frame] = deque()
+        self._counts = Counts()
+        self._channels: list[Channel | None] = [None, None]
+        self._states: list[State | None] = [None, None]
+        self._session: _Session | None = None
+        self._pause = [_LEAST_PAUSE, _LEAST_PAUSE]
+        self._again = [0.0, 0.0]
+        self._wake, self._woken = socket.socketpair()
+        for end in (self._wake, self._woken):
+            end.setblocking(False)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="camera link", daemon=True)
+
+    # -- what the caller does ----------------------------------------------------------------
+
+    def start(self) -> CameraLink:
+        """Begin to connect."""
+        self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop; faces that wait are forgotten."""
+        self._stopping = True
+        self._rouse()
+        if self._thread.is_alive():
+            self._thread.join(_SECONDS)
+
+    def __enter__(self) -> CameraLink:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def state(self) -> State | None:
+        """What both parties agree to compare with now; None where they do not."""
+        with self._lock:
+            return self._agreed()
+
+    def wait_open(self, seconds: float) -> State:
+        """Wait until faces are compared. `UnavailableError` where that takes too long."""
+        with self._lock:
+            if not self._lock.wait_for(lambda: self._agreed() is not None, seconds):
+                raise UnavailableError("The parties do not compare faces now; look at their logs.")
+            state = self._agreed()
+        assert state is not None
+        return state
+
+    @property
+    def counts(self) -> Counts:
+        """So far."""
+        with self._lock:
+            return self._counts
+
+    def wait_answered(self, seconds: float) -> bool:
+        """Wait until nothing waits here or at the parties; whether that was so in time."""
+        with self._lock:
+            return self._lock.wait_for(lambda: not self._frames and not self._owed(), seconds)
+
+    def offer(self, faces: I32, dummies: int = 0) -> int:
+        """Hand over the faces of a frame, and ask for that many dummies to go with them.
+
+        Returns at once; how many faces that waited were dropped to make room.
+
+        Args:
+            faces: int32 (count, d), within the norm; copied.
+            dummies: inputs that match nothing.
+
+        Raises:
+            DimensionError, VectorError: not faces of the present watchlist.
+            UnavailableError: nothing is known of the watchlist yet.
+
+        """
+        state = self.state
+        if state is None:
+            with self._lock:
+                known = next((one for one in self._states if one is not None), None)
+            if known is None:
+                raise UnavailableError("The parties have not been reached yet.")
+            state = known
+        params = _params(state)
+        if faces.dtype != np.int32 or faces.ndim != 2 or faces.shape[1] != params.dimension:
+            raise DimensionError(f"Faces are int32 rows of {params.dimension} integers.")
+        if not params.within(faces):
+            raise VectorError("A face is longer than the parameters allow; quantise it first.")
+        if dummies < 0:
+            raise UsageError("There are no fewer than no dummies.")
+        dropped = 0
+        with self._lock:
+            for start in range(0, max(len(faces), 1), _MOST_TOGETHER):
+                piece = faces[start : start + _MOST_TOGETHER].copy()
+                if len(piece):
+                    self._frames.append(_Frame(piece, 0))
+            for _ in range(0, dummies, _MOST_TOGETHER):
+                few = min(_MOST_TOGETHER, dummies)
+                dummies -= few
+                if self._frames and len(self._frames[-1]) + few <= _MOST_TOGETHER and len(faces):
+                    self._frames[-1].dummies += few
+                else:
+                    self._frames.append(_Frame(faces[:0].copy(), few))
+            while len(self._frames) > 1 and sum(map(len, self._frames)) > self._buffer:
+                oldest = self._frames.popleft()
+                dropped += len(oldest.faces)
+                oldest.faces.fill(0)
+            self._count(offered=len(faces), dropped=dropped)
+        self._rouse()
+        return dropped
+
+    # -- the thread --------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping:
+                self._connect()
+                self._listen()
+                try:
+                    self._open()
+                    self._send_frames()
+                    self._deal_ahead()
+                except BlindsightError as error:
+                    _log.warning("%s", error.message)
+                    self._end_session()
+        finally:
+            self._end_session()
+            with self._lock:
+                for frame in self._frames:
+                    frame.faces.fill(0)
+                self._frames.clear()
+            for party in (0, 1):
+                self._hang_up(party)
+            self._wake.close()
+            self._woken.close()
+
+    def _connect(self) -> None:
+        for party, (host, port) in enumerate(self._parties):
+            if self._channels[party] is not None or time.monotonic() < self._again[party]:
+                continue
+            try:
+                channel = connect(self._identity, host, port, f"party{party}", timeout=_SECONDS)
+            except ProtocolError as error:
+                _log.info("party %d: %s", party, error.message)
+                self._again[party] = time.monotonic() + self._pause[party]
+                self._pause[party] = min(2 * self._pause[party], self._most_pause)
+                continue
+            self._channels[party] = channel
+            self._pause[party] = _LEAST_PAUSE
+
+    def _hang_up(self, party: int) -> None:
+        channel = self._channels[party]
+        if channel is not None:
+            channel.close()
+        self._channels[party] = None
+        self._again[party] = time.monotonic() + self._pause[party]
+        with self._lock:
+            self._states[party] = None
+            self._lock.notify_all()
+
+    def _listen(self) -> None:
+        """Wait until there is something to do, and take what the parties say."""
+        open_now = [channel for channel in self._channels if channel is not None]
+        ready = self._session is not None and bool(self._frames) and self._session.room > 0
+        wait = 0.0 if ready else _LOOK_SECONDS if len(open_now) == 2 else _LEAST_PAUSE
+        if open_now:
+            with contextlib.suppress(UnavailableError):
+                open_now[0].waiting(wait, *open_now[1:], self._woken)
+        else:
+            time.sleep(_LEAST_PAUSE)
+        with contextlib.suppress(BlockingIOError):
+            self._woken.recv(4096)
+        for party, channel in enumerate(self._channels):
+            if channel is None:
+                continue
+            try:
+                while channel.waiting(0):
+                    data = channel.receive(State.at_most, _SECONDS)
+                    message: Any = parse(data, State, Credit, Over)
+                    self._take(party, message)
+            except ProtocolError as error:
+                _log.warning("party %d: %s", party, error.message)
+                self._end_session()
+                self._hang_up(party)
+
+    def _take(self, party: int, message: State | Credit | Over) -> None:
+        session = self._session
+        if isinstance(message, State):
+            if message.party != party:
+                raise ProtocolError("A party says that it is the other one.")
+            with self._lock:
+                self._states[party] = message
+                self._lock.notify_all()
+            if session is not None and self._agreed() is None:
+                self._end_session()
+        elif session is None or message.session != session.dealer.session:
+            return
+        elif isinstance(message, Over):
+            _log.info("party %d ended the session: %s", party, message.reason)
+            self._end_session()
+        else:
+            session.credit[party] += message.faces
+            with self._lock:
+                before = self._owed()
+                _consume(session.unanswered[party], message.faces)
+                self._count(answered=max(0, before - self._owed()))
+
+    def _open(self) -> None:
+        """A new session, where both parties are ready for one."""
+        if self._session is not None:
+            return
+        with self._lock:
+            states = self._states[0], self._states[1]
+            agreed = self._agreed()
+        if agreed is None or states[0] is None or states[1] is None:
+            return
+        session = _Session(self._identity.own.name, (states[0], states[1]), _params(agreed))
+        for party, grant in enumerate(session.dealer.grants):
+            self._post(party, grant.to_bytes())
+        with self._lock:
+            self._session = session
+
+    def _send_frames(self) -> None:
+        while (session := self._session) is not None and not self._stopping:
+            room = session.room
+            with self._lock:
+                taken: list[_Frame] = []
+                while self._frames and sum(map(len, taken)) + len(self._frames[0]) <= room:
+                    taken.append(self._frames.popleft())
+                if not taken and self._frames and room:
+                    taken.append(_split(self._frames[0], room))
+            if not taken:
+                return
+            self._send(session, taken)
+
+    def _send(self, session: _Session, frames: list[_Frame]) -> None:
+        faces = np.concatenate([frame.faces for frame in frames])
+        dummies = sum(frame.dummies for frame in frames)
+        count = len(faces) + dummies
+        if (lacking := count - session.sharer.stock) > 0:
+            self._deal(session, lacking)
+        shared = session.sharer.share(faces, dummies=dummies)
+        for array in (faces, *(frame.faces for frame in frames)):
+            array.fill(0)
+        with self._lock:
+            for answers in session.unanswered:
+                answers.append((count, len(faces)))
+            self._count(sent=len(faces))
+        for party in (1, 0):  # party 0 leads, so the other should have them when it asks
+            self._post(party, shared.message)
+
+    def _deal(self, session: _Session, count: int) -> None:
+        dealt = session.dealer.deal(count)
+        session.sharer.add(dealt.masks)
+        for party in (1, 0):
+            self._post(party, dealt.material[party])
+            session.credit[party] -= count
+            dealt.material[party][:] = bytes(len(dealt.material[party]))
+
+    def _deal_ahead(self) -> None:
+        session = self._session
+        if session is None or self._frames:
+            return
+        count = min(self._ahead - session.sharer.stock, *session.credit, session.most)
+        if count > 0:
+            self._deal(session, count)
+
+    def _post(self, party: int, message: bytes | bytearray) -> None:
+        channel = self._channels[party]
+        try:
+            if channel is None:
+                raise UnavailableError("A party is gone.")
+            channel.send(message, _SECONDS)
+        except ProtocolError:
+            self._hang_up(party)
+            raise
+
+    def _end_session(self) -> None:
+        with self._lock:
+            if self._session is not None:
+                self._count(lost=self._owed())
+                self._session = None
+                self._lock.notify_all()
+
+    def _owed(self) -> int:
+        """Faces that were sent and that some party has not taken."""
+        if self._session is None:
+            return 0
+        return max(sum(real for _, real in answers) for answers in self._session.unanswered)
+
+    def _agreed(self) -> State | None:
+        one, other = self._states
+        if one is None or other is None or not (one.open and other.open):
+            return None
+        return one if replace(other, party=0, window=one.window) == one else None
+
+    def _count(self, **more: int) -> None:
+        self._counts = replace(
+            self._counts, **{name: getattr(self._counts, name) + by for name, by in more.items()}
+        )
+        self._lock.notify_all()
+
+    def _rouse(self) -> None:
+        with contextlib.suppress(OSError):
+            self._wake.send(b"\x00")
+
+
+def _params(state: State) -> Params:
+    return Params(state.dimension, state.scale, state.norm, state.value_bits)
+
+
+def _split(frame: _Frame, room: int) -> _Frame:
+    """Take the first inputs of a frame out of it."""
+    faces = frame.faces[:room].copy()
+    dummies = min(room - len(faces), frame.dummies)
+    frame.faces, frame.dummies = frame.faces[len(faces) :].copy(), frame.dummies - dummies
+    return _Frame(faces, dummies)
+
+
+def _consume(answers: deque[tuple[int, int]], faces: int) -> None:
+    """Take answered inputs off the front, in the order in which they were sent."""
+    while faces and answers:
+        count, real = answers.popleft()
+        if count > faces:
+            # Which of them were real says their place, which is random: count them as the last.
+            answers.appendleft((count - faces, min(real, count - faces)))
+            return
+        faces -= count
