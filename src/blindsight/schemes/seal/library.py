@@ -259,6 +259,18 @@ class Context:
             _scratch.load(found, self.seal, _headed(parts))
         return found
 
+    def public_key(self, residues: AnyArray) -> Any:
+        """SEAL's public key from checked residues, unsigned (2, moduli, degree), transformed.
+
+        The other way about, `residues` reads a public key as it reads a ciphertext.
+        """
+        found = sealapi().PublicKey()
+        with guarded("A public key does not fit its parameters; ask the key holder for it again."):
+            _scratch.load(
+                found, self.seal, _headed(self._ciphertext(residues, True, 1.0, b"", self.levels[-1]))
+            )
+        return found
+
     def secret_key(self, ternary: NDArray[np.int8]) -> Any:
         """SEAL's secret key from its coefficients, int8 (degree,) in {-1, 0, 1}."""
         found = sealapi().SecretKey()
