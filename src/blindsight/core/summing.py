@@ -85,6 +85,10 @@ class RoundId:
         """A message of this round."""
         return _HEAD.pack(_MAGIC, _VERSION, kind, self.params, self.key, self.number, user, len(body)) + body
 
+    def pack_place(self, user: int) -> bytes:
+        """Parameters, key, round and user as bytes, for what is hashed or signed."""
+        return self.params + self.key + struct.pack("<IH", self.number, user)
+
     def parse(self, data: bytes, kind: Kind, user: int, low: int, high: int) -> bytes:
         """The body, of ``low`` to ``high`` bytes, of a message of this round by this sender.
 
