@@ -1,4 +1,4 @@
-"""``bench``: what a scheme costs on this machine, beside the plaintext."""
+"""``bench``: what a scheme costs on this machine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from typing import Annotated
 
 import typer
 
+from blindsight.cli.bench_aggregation import aggregation
 from blindsight.cli.options import Json
 from blindsight.cli.output import Output, table
 
-app = typer.Typer(help="Measure a scheme beside a plaintext search.", no_args_is_help=True)
+app = typer.Typer(help="Measure what schemes cost.", no_args_is_help=True)
+
+
+app.command()(aggregation)
 
 
 @app.callback()
