@@ -13,7 +13,9 @@ from blindsight.cli.output import Output, table
 
 
 def aggregation(
-    weights: Annotated[int, typer.Option(min=1, help="Weights of an update; the paper's 2048 × 101.")] = 206_848,
+    weights: Annotated[
+        int, typer.Option(min=1, help="Weights of an update; the paper's 2048 × 101.")
+    ] = 206_848,
     scheme: Annotated[
         list[str] | None, typer.Option(help="A scheme such as paillier-2048 or dphe-5; several for several.")
     ] = None,
@@ -38,9 +40,8 @@ def aggregation(
     rows = bench_aggregation(weights, only=scheme or SCHEMES, users=users, summed=summed, progress=told)
     output.document([asdict(row) for row in rows])
     about = machine()
-    output.show(
-        f"sums of {weights:,} weights: {about['processor']}, {about['cores']} cores, {datetime.now(UTC):%Y-%m-%d}"
-    )
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    output.show(f"sums of {weights:,} weights: {about['processor']}, {about['cores']} cores, {today}")
     titles = ("users", "encrypt s", "decrypt s", "B/weight", "set-up s", "combine s")
     shown = table("scheme", *titles, "exact", right=titles)
     for row in rows:

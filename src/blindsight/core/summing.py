@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -161,7 +162,9 @@ def check_shape(weights: int, users: int, minimum: int, bits: int) -> None:
     if not 1 <= weights <= MOST_WEIGHTS:
         raise ParameterError(f"An update has 1 to {MOST_WEIGHTS} weights, not {weights}.")
     if not 2 <= minimum <= users <= MOST_USERS:
-        raise ParameterError(f"A sum is of at least 2 and at most {MOST_USERS} users; of one it hides nothing.")
+        raise ParameterError(
+            f"A sum is of at least 2 and at most {MOST_USERS} users; of one it hides nothing."
+        )
     if not 2 <= bits <= 32:
         raise ParameterError(f"A weight has 2 to 32 bits, not {bits}.")
 
@@ -357,7 +360,7 @@ def parse_users(params: SumParams, body: bytes) -> tuple[tuple[int, ...], bytes]
     if len(body) < 2 + 2 * count or count > params.users:
         raise MalformedError("The list of users in a total is cut off or too long.")
     users = tuple(np.frombuffer(body, "<u2", count, 2).tolist())
-    if any(a >= b for a, b in zip(users, users[1:], strict=False)) or any(u >= MOST_USERS for u in users):
+    if any(a >= b for a, b in pairwise(users)) or any(u >= MOST_USERS for u in users):
         raise MalformedError("The list of users in a total is not ascending.")
     if count < params.minimum:
         raise TooFewError(f"This total is of {count} users; fewer than {params.minimum} are not opened.")
@@ -387,5 +390,7 @@ class Once:
     def use(self, number: int) -> None:
         """Raise `RoundError` unless this number is new."""
         if number <= self.last:
-            raise RoundError(f"Round {number} was answered already, or is older than {self.last}; it is refused.")
+            raise RoundError(
+                f"Round {number} was answered already, or is older than {self.last}; it is refused."
+            )
         self.last = number

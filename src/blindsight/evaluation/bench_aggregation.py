@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any, Final
 
@@ -163,7 +164,13 @@ def _run(server: SumServer, rounds: Mapping[int, Callable[[], SumUser]]) -> _Mea
 
 
 def _row(
-    name: str, users: int, updates: dict[int, I64], found: _Measured, opened: I64, decrypt: float, setup: float
+    name: str,
+    users: int,
+    updates: dict[int, I64],
+    found: _Measured,
+    opened: I64,
+    decrypt: float,
+    setup: float,
 ) -> Row:
     plain = np.sum(list(updates.values()), axis=0)
     assert np.array_equal(opened, plain), f"the sum of {name} is wrong"
@@ -204,7 +211,7 @@ def _paillier(name: str, weights: int, users: int, summed: int, modulus_bits: in
     people = {
         u: PaillierUser(params, key.public, key.registrar.member(u), encryptor=encryptor) for u in updates
     }
-    rounds = {u: (lambda u=u: people[u].round(1, updates[u])) for u in updates}
+    rounds = {u: partial(people[u].round, 1, updates[u]) for u in updates}
     found = _run(server(params, key.public, 1, updates), rounds)
     opened, decrypt = _timed(lambda: PaillierKeyHolder(params, key).open(1, found.total))
     return _row(name, users, updates, found, opened.values, decrypt, setup)
@@ -230,7 +237,7 @@ def _dphe(name: str, weights: int, users: int, summed: int, share: float) -> Row
         u: DpheUser(params, key.public, Membership(u, shared, pairs[u], holder.own(u)), encryptor=encryptor)
         for u in updates
     }
-    rounds = {u: (lambda u=u: people[u].round(1, updates[u])) for u in updates}
+    rounds = {u: partial(people[u].round, 1, updates[u]) for u in updates}
     found = _run(server(params, key.public, 1, pairs), rounds)
     opened, decrypt = _timed(lambda: holder.open(1, found.total))
     return _row(name, users, updates, found, people[0].restore(1, opened.values), decrypt, setup)
@@ -249,9 +256,7 @@ def _masking(name: str, weights: int, neighbours: int) -> Row:
     identities = {user: Identity.generate(user) for user in range(users)}
     group = Group(params, {user: identity.public for user, identity in identities.items()})
     updates = _updates(weights, users)
-    rounds = {
-        u: (lambda u=u: MaskingUser(group, identities[u]).round(1, updates[u])) for u in updates
-    }
+    rounds = {u: partial(MaskingUser(group, identities[u]).round, 1, updates[u]) for u in updates}
     found = _run(MaskingServer(group, 1, updates), rounds)
     opened, decrypt = _timed(lambda: MaskingReader(group).open(1, found.total))
     # What the aggregator did in the last step is taking the masks off.
@@ -272,8 +277,11 @@ def _bfv(name: str, weights: int, users: int, summed: int) -> Row:
     people = {u: BfvUser(params, key.public, key.registrar.member(u)) for u in updates}
     setup = (time.perf_counter() - started) / len(people)
     warm = {u: BfvUser(params, key.public, key.registrar.member(u)) for u in updates}
-    _run(server(params, key.public, 1, updates), {u: (lambda u=u: warm[u].round(1, updates[u])) for u in updates})
-    rounds = {u: (lambda u=u: people[u].round(2, updates[u])) for u in updates}
+    _run(
+        server(params, key.public, 1, updates),
+        {u: partial(warm[u].round, 1, updates[u]) for u in updates},
+    )
+    rounds = {u: partial(people[u].round, 2, updates[u]) for u in updates}
     found = _run(server(params, key.public, 2, updates), rounds)
     opened, decrypt = _timed(lambda: BfvKeyHolder(params, key).open(2, found.total))
     return _row(name, users, updates, found, opened.values, decrypt, setup)
@@ -375,5 +383,3 @@ def _flower(name: str, weights: int) -> Row:
         combine_s=round(combine, 5),
         decrypt_cores=1,
     )
-
-

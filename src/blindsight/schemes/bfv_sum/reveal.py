@@ -16,7 +16,8 @@ from blindsight.schemes.seal.library import guarded, sealapi
 from blindsight.schemes.tags.secret import coefficients, offsets, tags
 
 _NOT_THAT_SUM = (
-    "This total is not the sum of the updates it names: one was dropped, doubled or altered. It is not opened."
+    "This total is not the sum of the updates it names: one was dropped, doubled or altered. "
+    "It is not opened."
 )
 
 

@@ -85,7 +85,13 @@ class MaskingServer:
         return tuple(sorted(self._masked))
 
     def requests(self) -> dict[int, bytes]:
-        asked = (self._ask_adverts, self._ask_shares, self._ask_masked, self._ask_signatures, self._ask_reveal)
+        asked = (
+            self._ask_adverts,
+            self._ask_shares,
+            self._ask_masked,
+            self._ask_signatures,
+            self._ask_reveal,
+        )
         return {} if self.finished else asked[self._stage]()
 
     def receive(self, replies: Mapping[int, bytes]) -> dict[int, BlindsightError]:

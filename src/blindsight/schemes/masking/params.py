@@ -44,12 +44,14 @@ class Params:
             raise InaccurateParametersError(
                 f"Sums of {self.users} integers of {self.bits} bits do not fit 32 bits; take fewer bits."
             )
-        if not 1 <= self.neighbours < self.users or (self.neighbours % 2 and self.neighbours != self.users - 1):
+        if not 1 <= self.neighbours < self.users or (
+            self.neighbours % 2 and self.neighbours != self.users - 1
+        ):
             raise ParameterError("Neighbours are an even number below the users', or all others.")
         if not self.neighbours < 2 * self.threshold <= 2 * self.neighbours:
             raise InsecureParametersError(
-                f"With {self.neighbours} neighbours the threshold is over half of them, {self.neighbours // 2 + 1} "
-                "or more; below, the aggregator could learn both secrets of a user."
+                f"With {self.neighbours} neighbours the threshold is over half of them, "
+                f"{self.neighbours // 2 + 1} or more; below, the aggregator could learn both secrets of a user."
             )
 
     @classmethod

@@ -147,11 +147,15 @@ class MaskingRound:
             entry = body[k * (ENTRY.size + SEALED_BYTES) : (k + 1) * (ENTRY.size + SEALED_BYTES)]
             (sender,) = ENTRY.unpack_from(entry)
             if sender not in self._neighbours or sender in self._held:
-                raise RefusedError("The aggregator handed on shares of somebody who is no neighbour, or twice.")
+                raise RefusedError(
+                    "The aggregator handed on shares of somebody who is no neighbour, or twice."
+                )
             try:
                 opened = AESGCM(self._key(sender, self._user)).decrypt(_NONCE, entry[ENTRY.size :], None)
             except InvalidTag as error:
-                raise TamperedError("A neighbour's shares were altered on the way; the round is given up.") from error
+                raise TamperedError(
+                    "A neighbour's shares were altered on the way; the round is given up."
+                ) from error
             self._held[sender] = opened
         if len(self._held) < p.threshold:
             raise TooFewError(

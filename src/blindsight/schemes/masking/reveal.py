@@ -28,5 +28,7 @@ class MaskingReader:
         self._once.use(number)
         values = np.frombuffer(rest, "<i4").astype(np.int64)
         if np.abs(values).max() > len(users) * ((1 << (p.bits - 1)) - 1):
-            raise TamperedError("A sum holds a weight that cannot be; masks were left in it, or it was altered.")
+            raise TamperedError(
+                "A sum holds a weight that cannot be; masks were left in it, or it was altered."
+            )
         return Opened(values, users)

@@ -14,7 +14,10 @@ from blindsight.schemes.paillier.public import PublicKey, read, write
 CLAIM = Claim.IND_CPA
 LEAKAGE = Leakage(
     learns=(
-        ("aggregator", ("who takes part in which round, and when", "the sizes of everything, which are fixed")),
+        (
+            "aggregator",
+            ("who takes part in which round, and when", "the sizes of everything, which are fixed"),
+        ),
         ("key holder", ("the sum of each round, and whose updates are in it",)),
         ("users", ("the new model, and so the sum of the others' updates, each time",)),
     ),

@@ -20,13 +20,14 @@ def check_modulus(modulus_bits: int, exponent_bits: int) -> None:
         raise ParameterError("Lengths of keys and exponents are integers.")
     if modulus_bits < LEAST_MODULUS:
         raise InsecureParametersError(
-            f"A Paillier modulus of {modulus_bits} bits can be factored; take 3072, or at least {LEAST_MODULUS}."
+            f"A Paillier modulus of {modulus_bits} bits can be factored; take 3072, at least {LEAST_MODULUS}."
         )
     if modulus_bits > 8192 or modulus_bits % 64:
         raise ParameterError("A Paillier modulus has at most 8192 bits, in steps of 64.")
     if not modulus_bits // 2 <= exponent_bits <= modulus_bits or exponent_bits % 8:
         raise InsecureParametersError(
-            f"Exponents have half as many bits as the modulus or more, in whole bytes; take {modulus_bits // 2}."
+            "Exponents have half as many bits as the modulus or more, in whole bytes; take "
+            f"{modulus_bits // 2}."
         )
 
 

@@ -89,8 +89,9 @@ class Workers:
 @contextmanager
 def workers(public: PublicKey, exponent_bits: int, count: int) -> Iterator[Workers]:
     """Several cores for one user's encryption; closed at the end."""
-    started = {"initializer": _start, "initargs": (public.encode(), exponent_bits)}
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), **started) as pool:  # type: ignore[arg-type]
+    context = get_context("spawn")
+    key = (public.encode(), exponent_bits)
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=key) as pool:
         yield Workers(pool, count)
 
 

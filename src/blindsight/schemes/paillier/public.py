@@ -46,7 +46,7 @@ class PublicKey:
         return hashlib.sha256(b"paillier key" + self.encode()).digest()[:16]
 
     def encode(self) -> bytes:
-        """n and the base, little-endian, in as many bytes as n and n^2 have."""
+        """N and the base, little-endian, in as many bytes as n and n^2 have."""
         size = self.modulus_bits // 8
         return int(self.n).to_bytes(size, "little") + int(self.base).to_bytes(2 * size, "little")
 

@@ -9,6 +9,7 @@ from gmpy2 import mpz
 
 from blindsight.core.errors import TamperedError
 from blindsight.core.summing import AGGREGATOR, Kind, Once, Opened, parse_users
+from blindsight.core.types import I64
 from blindsight.kernels.packing import packed_bytes, unpack_bits
 from blindsight.schemes.paillier.compute import round_id
 from blindsight.schemes.paillier.params import TAG_MODULUS, Params
@@ -17,7 +18,8 @@ from blindsight.schemes.paillier.secret import SecretKey
 from blindsight.schemes.tags.secret import coefficients, offsets, tags
 
 _NOT_THAT_SUM = (
-    "This total is not the sum of the updates it names: one was dropped, doubled or altered. It is not opened."
+    "This total is not the sum of the updates it names: one was dropped, doubled or altered. "
+    "It is not opened."
 )
 
 
@@ -49,7 +51,7 @@ class PaillierKeyHolder:
         values = self._checked(number, users, self._key.decrypt(ciphertexts))
         return Opened(values, users)
 
-    def _checked(self, number: int, users: tuple[int, ...], plaintexts: list[mpz]) -> np.ndarray:  # type: ignore[type-arg]
+    def _checked(self, number: int, users: tuple[int, ...], plaintexts: list[mpz]) -> I64:
         p = self._params
         above = p.slots * p.slot_bits
         mask = (mpz(1) << above) - 1
