@@ -23,6 +23,7 @@ from blindsight.cli import (
     demo,
     doctor,
     enroll,
+    evaluate,
     gallery,
     identify,
     init,
@@ -53,6 +54,7 @@ app.add_typer(subject.app, name="subject")
 app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
+app.add_typer(evaluate.app, name="evaluate")
 
 
 def _version(wanted: bool) -> None:

@@ -10,9 +10,8 @@ Flower's SecAgg+ quantise-and-mask.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
 from typing import Any, Final
 
@@ -20,8 +19,8 @@ import numpy as np
 
 from blindsight.core.errors import ModelError, UsageError
 from blindsight.core.secrets import Secret
-from blindsight.core.summing import Opened, SumServer, SumUser
 from blindsight.core.types import I64
+from blindsight.evaluation.federations import federation, plain_sum, private_sum
 from blindsight.kernels.threads import cores
 
 PAPER_WEIGHTS: Final = 2048 * 101
@@ -72,14 +71,6 @@ class Row:
     decrypt_cores: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    encrypt: float
-    combine: float
-    sent: int
-    total: bytes
-
-
 def bench_aggregation(
     weights: int = PAPER_WEIGHTS,
     *,
@@ -109,14 +100,13 @@ def bench_aggregation(
         progress(name)
         kind, _, option = name.partition("-")
         try:
-            if kind == "paillier":
-                rows.append(_paillier(name, weights, users, summed, int(option)))
+            if kind in ("paillier", "bfv"):
+                rows.append(_row(name, name, weights, users, _updates(weights, summed)))
             elif kind == "dphe":
-                rows.append(_dphe(name, weights, users, summed, int(option) / 100))
+                rows.append(_row(name, kind, weights, users, _updates(weights, summed, int(option) / 100)))
             elif kind == "masking":
-                rows.append(_masking(name, weights, int(option or 10)))
-            elif kind == "bfv":
-                rows.append(_bfv(name, weights, users, summed))
+                others = int(option or 10)
+                rows.append(_row(name, kind, weights, others + 1, _updates(weights, others + 1)))
             elif kind == "tenseal":
                 rows.append(_tenseal(name, weights, users, summed))
             else:
@@ -138,153 +128,29 @@ def _updates(weights: int, count: int, share: float = 1.0) -> dict[int, I64]:
     return found
 
 
-def _run(server: SumServer, rounds: Mapping[int, Callable[[], SumUser]]) -> _Measured:
-    """A round, step by step, with each user's time and bytes."""
-    spent, sent = dict.fromkeys(rounds, 0.0), dict.fromkeys(rounds, 0)
-    users, served = {}, 0.0
-    for user, begin in rounds.items():
-        started = time.thread_time()
-        users[user] = begin()
-        spent[user] += time.thread_time() - started
-    while not server.finished:
-        replies = {}
-        for user, request in server.requests().items():
-            started = time.thread_time()
-            replies[user] = users[user].answer(request)
-            spent[user] += time.thread_time() - started
-            sent[user] += len(replies[user])
-        started = time.perf_counter()
-        refused = server.receive(replies)
-        served = time.perf_counter() - started
-        assert not refused
-    started = time.perf_counter()
-    total = server.total()
-    served += time.perf_counter() - started
-    return _Measured(median(spent.values()), served / len(users), round(median(sent.values())), total)
-
-
-def _row(
-    name: str,
-    users: int,
-    updates: dict[int, I64],
-    found: _Measured,
-    opened: I64,
-    decrypt: float,
-    setup: float,
-) -> Row:
-    plain = np.sum(list(updates.values()), axis=0)
-    assert np.array_equal(opened, plain), f"the sum of {name} is wrong"
+def _row(name: str, scheme: str, weights: int, users: int, updates: dict[int, I64]) -> Row:
+    made = federation(scheme, weights, users, _BITS)
+    if scheme in ("bfv", "masking"):  # the first call loads libraries; Paillier has none
+        private_sum(
+            made, 1, {user: updates[user] for user in list(updates)[: max(2, 2 * len(updates) // 3 + 2)]}
+        )
+    found = private_sum(made, 2, updates)
+    assert np.array_equal(found.values, plain_sum(updates)), f"the sum of {name} is wrong"
+    # Where there is no key, what takes the masks off is the aggregator's last step.
+    opened = found.open_s + (found.aggregator_s * len(updates) if scheme == "masking" else 0.0)
     return Row(
         scheme=name,
         users=users,
-        weights=len(plain),
-        encrypt_s=round(found.encrypt, 5),
-        decrypt_s=round(decrypt, 5),
-        bytes_per_weight=round(found.sent / len(plain), 3),
+        weights=weights,
+        encrypt_s=round(found.user_s, 5),
+        decrypt_s=round(opened, 5),
+        bytes_per_weight=round(found.user_bytes / weights, 3),
         exact=True,
         summed=len(updates),
-        setup_s=round(setup, 4),
-        combine_s=round(found.combine, 5),
-        decrypt_cores=cores(),
+        setup_s=round(made.setup_s, 4),
+        combine_s=round(found.aggregator_s, 5),
+        decrypt_cores=1 if scheme in ("bfv", "masking") else cores(),
     )
-
-
-def _timed(open_total: Callable[[], Opened]) -> tuple[Opened, float]:
-    started = time.perf_counter()
-    opened = open_total()
-    return opened, time.perf_counter() - started
-
-
-def _paillier(name: str, weights: int, users: int, summed: int, modulus_bits: int) -> Row:
-    from blindsight.schemes.paillier.compute import server
-    from blindsight.schemes.paillier.params import Params
-    from blindsight.schemes.paillier.protect import Encryptor, PaillierUser
-    from blindsight.schemes.paillier.reveal import PaillierKeyHolder
-    from blindsight.schemes.paillier.secret import SecretKey
-
-    params = Params.of(weights, users, bits=_BITS, modulus_bits=modulus_bits)
-    key = SecretKey.generate(modulus_bits)
-    started = time.perf_counter()
-    encryptor = Encryptor(key.public, params.exponent_bits)
-    setup = time.perf_counter() - started
-    updates = _updates(weights, summed)
-    people = {
-        u: PaillierUser(params, key.public, key.registrar.member(u), encryptor=encryptor) for u in updates
-    }
-    rounds = {u: partial(people[u].round, 1, updates[u]) for u in updates}
-    found = _run(server(params, key.public, 1, updates), rounds)
-    opened, decrypt = _timed(lambda: PaillierKeyHolder(params, key).open(1, found.total))
-    return _row(name, users, updates, found, opened.values, decrypt, setup)
-
-
-def _dphe(name: str, weights: int, users: int, summed: int, share: float) -> Row:
-    from blindsight.schemes.dphe.compute import server
-    from blindsight.schemes.dphe.params import Params
-    from blindsight.schemes.dphe.protect import DpheUser, Membership
-    from blindsight.schemes.dphe.reveal import DpheKeyHolder
-    from blindsight.schemes.paillier.protect import Encryptor
-    from blindsight.schemes.paillier.secret import SecretKey
-
-    params = Params.of(weights, users, bits=_BITS, modulus_bits=2048)
-    key = SecretKey.generate(2048)
-    started = time.perf_counter()
-    encryptor = Encryptor(key.public, params.exponent_bits)
-    setup = time.perf_counter() - started
-    updates = _updates(weights, summed, share)
-    holder, shared = DpheKeyHolder(params, key), Secret.fresh()
-    pairs = {user: Secret.fresh() for user in updates}
-    people = {
-        u: DpheUser(params, key.public, Membership(u, shared, pairs[u], holder.own(u)), encryptor=encryptor)
-        for u in updates
-    }
-    rounds = {u: partial(people[u].round, 1, updates[u]) for u in updates}
-    found = _run(server(params, key.public, 1, pairs), rounds)
-    opened, decrypt = _timed(lambda: holder.open(1, found.total))
-    return _row(name, users, updates, found, people[0].restore(1, opened.values), decrypt, setup)
-
-
-def _masking(name: str, weights: int, neighbours: int) -> Row:
-    from blindsight.schemes.masking.compute import MaskingServer
-    from blindsight.schemes.masking.params import Params
-    from blindsight.schemes.masking.protect import MaskingUser
-    from blindsight.schemes.masking.public import Group
-    from blindsight.schemes.masking.reveal import MaskingReader
-    from blindsight.schemes.masking.secret import Identity
-
-    users = neighbours + 1
-    params = Params.of(weights, users, bits=_BITS, neighbours=neighbours)
-    identities = {user: Identity.generate(user) for user in range(users)}
-    group = Group(params, {user: identity.public for user, identity in identities.items()})
-    updates = _updates(weights, users)
-    rounds = {u: partial(MaskingUser(group, identities[u]).round, 1, updates[u]) for u in updates}
-    found = _run(MaskingServer(group, 1, updates), rounds)
-    opened, decrypt = _timed(lambda: MaskingReader(group).open(1, found.total))
-    # What the aggregator did in the last step is taking the masks off.
-    return _row(name, users, updates, found, opened.values, decrypt + found.combine * users, 0.0)
-
-
-def _bfv(name: str, weights: int, users: int, summed: int) -> Row:
-    from blindsight.schemes.bfv_sum.compute import server
-    from blindsight.schemes.bfv_sum.params import Params
-    from blindsight.schemes.bfv_sum.protect import BfvUser
-    from blindsight.schemes.bfv_sum.reveal import BfvKeyHolder
-    from blindsight.schemes.bfv_sum.secret import SecretKey
-
-    params = Params.of(weights, users, bits=_BITS)
-    key = SecretKey.generate(params)
-    updates = _updates(weights, summed)
-    started = time.perf_counter()
-    people = {u: BfvUser(params, key.public, key.registrar.member(u)) for u in updates}
-    setup = (time.perf_counter() - started) / len(people)
-    warm = {u: BfvUser(params, key.public, key.registrar.member(u)) for u in updates}
-    _run(
-        server(params, key.public, 1, updates),
-        {u: partial(warm[u].round, 1, updates[u]) for u in updates},
-    )
-    rounds = {u: partial(people[u].round, 2, updates[u]) for u in updates}
-    found = _run(server(params, key.public, 2, updates), rounds)
-    opened, decrypt = _timed(lambda: BfvKeyHolder(params, key).open(2, found.total))
-    return _row(name, users, updates, found, opened.values, decrypt, setup)
 
 
 def _tenseal(name: str, weights: int, users: int, summed: int) -> Row:

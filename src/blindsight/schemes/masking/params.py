@@ -51,7 +51,7 @@ class Params:
         if not self.neighbours < 2 * self.threshold <= 2 * self.neighbours:
             raise InsecureParametersError(
                 f"With {self.neighbours} neighbours the threshold is over half of them, "
-                f"{self.neighbours // 2 + 1} or more; below, the aggregator could learn both secrets of a user."
+                f"{self.neighbours // 2 + 1} or more; below, the aggregator could learn both secrets."
             )
 
     @classmethod

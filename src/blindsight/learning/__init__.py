@@ -1,0 +1,11 @@
+"""Linear classifiers by elastic-net SGD, and federated rounds over them: plaintext mathematics.
+
+Yonetani et al., "Privacy-Preserving Visual Learning with Doubly Permuted Homomorphic Encryption"
+(ICCV 2017): users update the weights on their own data, only the sum of their weights is seen. No
+step here does I/O or knows a scheme; sums are integers in and integers out.
+
+    descent      elastic-net SGD, one class against the rest
+    classifier   the same as a scikit-learn estimator
+    fixed_point  weights to the integers that a private sum adds up, and back
+    rounds       distribute, update, combine
+"""
