@@ -79,7 +79,7 @@ def learning(
         from blindsight.evaluation.attacks.dphe_supports import attack_study, draw
 
         told("the attack on DPHE's permutation")
-        results = attack_study(dataset, users=min(users or [5]))
+        results = attack_study(users=min(users or [5]))
         draw(results, folder=attack)
         document["attack"] = [asdict(result) for result in results]
     output.document(document)

@@ -29,7 +29,7 @@ class Dataset:
 
     @property
     def dimension(self) -> int:
-        return self.train.shape[1]
+        return int(self.train.shape[1])
 
 
 def read_dataset(folder: Path, cache: FeatureCache, told: Callable[[int, int], None]) -> Dataset:
@@ -50,16 +50,15 @@ def read_dataset(folder: Path, cache: FeatureCache, told: Callable[[int, int], N
         listed.append(lines)
     classes = tuple(sorted({line.split("/")[0] for lines in listed for line in lines}))
     place = {name: k for k, name in enumerate(classes)}
-    total, done, parts = len(listed[0]) + len(listed[1]), 0, []
-    for lines in listed:
-        base = done
-        features = cache.all(
-            (folder / "images" / line for line in lines), lambda count, base=base: told(base + count, total)
-        )
-        done += len(lines)
-        labels = np.array([place[line.split("/")[0]] for line in lines], np.int64)
-        parts += [features.astype(np.float64), labels]
-    return Dataset(folder.name, classes, *parts)
+    total = len(listed[0]) + len(listed[1])
+
+    def part(lines: list[str], before: int) -> tuple[F64, I64]:
+        paths = (folder / "images" / line for line in lines)
+        features = cache.all(paths, lambda count: told(before + count, total))
+        return features.astype(np.float64), np.array([place[line.split("/")[0]] for line in lines], np.int64)
+
+    train, test = part(listed[0], 0), part(listed[1], len(listed[0]))
+    return Dataset(folder.name, classes, *train, *test)
 
 
 def generated(classes: int = 101, dimension: int = 2048, a_class: int = 30, *, _seed: int = 1) -> Dataset:
@@ -69,14 +68,16 @@ def generated(classes: int = 101, dimension: int = 2048, a_class: int = 30, *, _
     """
     generator = np.random.default_rng(_seed)
     means = generator.random((classes, dimension)) ** 12
-    parts = []
-    for count in (a_class, max(1, a_class // 3)):
+
+    def part(count: int) -> tuple[F64, I64]:
         labels = np.repeat(np.arange(classes), count)
         noise = generator.exponential(0.14, (len(labels), dimension))
         raw = means[labels] * generator.random((len(labels), dimension)) + noise
         raw -= raw.mean(axis=1, keepdims=True)
-        parts += [raw / np.linalg.norm(raw, axis=1, keepdims=True), labels.astype(np.int64)]
-    return Dataset("generated", tuple(f"class {k}" for k in range(classes)), *parts)
+        return raw / np.linalg.norm(raw, axis=1, keepdims=True), labels.astype(np.int64)
+
+    names = tuple(f"class {k}" for k in range(classes))
+    return Dataset("generated", names, *part(a_class), *part(max(1, a_class // 3)))
 
 
 def among(dataset: Dataset, users: int, *, _seed: int = 1) -> list[tuple[F64, I64]]:

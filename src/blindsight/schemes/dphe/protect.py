@@ -68,14 +68,7 @@ class DpheUser:
         p = self._params
         identity = round_id(p, self._public, number)
         checked = checked_values(p, values)
-        support = np.flatnonzero(checked)
-        if p.padded:
-            if len(support) > p.padded:
-                raise VectorError(
-                    f"The update has {len(support)} non-zeros and is to be padded to {p.padded}; raise the "
-                    "regularisation or the padding."
-                )
-            support = _padded(support, p.weights, p.padded)
+        support = support_of(p, np.flatnonzero(checked))
         self._once.use(number)
         once = shared_permutation(p, self._member.shared, number)[support]
         twice = pair_permutation(self._member.pair, number, p.weights)[once]
@@ -100,8 +93,19 @@ class DpheUser:
         return np.asarray(values[shared_permutation(self._params, self._member.shared, number)])
 
 
-def _padded(support: I64, weights: int, count: int) -> I64:
-    """The support and as many other places, drawn by the operating system's generator."""
-    others = np.setdiff1d(np.arange(weights), support, assume_unique=True)
-    more = secrets.SystemRandom().sample(range(len(others)), count - len(support))
-    return np.sort(np.concatenate([support, others[more]]))
+def support_of(params: Params, nonzero: I64) -> I64:
+    """The places that are sent, ascending: the non-zeros, and as many others as the padding wants.
+
+    The others are drawn by the operating system's generator. Raises `VectorError` for more
+    non-zeros than the padding has room for.
+    """
+    if not params.padded:
+        return nonzero
+    if len(nonzero) > params.padded:
+        raise VectorError(
+            f"The update has {len(nonzero)} non-zeros and is to be padded to {params.padded}; raise the "
+            "regularisation or the padding."
+        )
+    others = np.setdiff1d(np.arange(params.weights), nonzero, assume_unique=True)
+    more = secrets.SystemRandom().sample(range(len(others)), params.padded - len(nonzero))
+    return np.sort(np.concatenate([nonzero, others[more]]))
