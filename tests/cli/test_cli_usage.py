@@ -15,7 +15,10 @@ import pytest
 from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
-    "": "demo init enroll verify identify doctor serve gallery subject",
+    "": "demo init enroll verify identify doctor serve gallery subject learn evaluate bench",
+    "learn": "new run status predict",
+    "evaluate": "learning",
+    "bench": "aggregation",
     "serve": "matcher",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "subject": "list show erase check-certificate",

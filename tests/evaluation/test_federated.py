@@ -100,10 +100,11 @@ def test_histories_that_are_one_of_a_kind_are_identified():
 
 
 def test_one_permutation_falls_and_the_remedies_hold(tmp_path):
-    results = {one.name: one for one in attack_study(generated(10, 60), rounds=30, tries=(2, 10, 30))}
+    results = {one.name: one for one in attack_study(rounds=25, tries=(2, 12, 25))}
     paper = results["one P for all rounds"]
     assert paper.identified[0] < 0.05
-    assert paper.identified[-1] > 0.4
+    assert paper.identified[1] > 0.15
+    assert paper.identified[-1] > 0.6
     assert paper.wrong[-1] < 0.05
     for remedy in ("fresh P each round", "one P, dense"):
         assert results[remedy].identified[-1] < 0.02

@@ -35,7 +35,8 @@ def test_any_backbone_sees_the_whole_image(tmp_path, photo):
     model = tiny(tmp_path / "m.onnx", shape=(1, 3, 32, 32))
     model.with_suffix(".toml").write_text(
         'layout = "nchw"\nsize = 32\ncolour = "rgb"\nmean = [0, 0, 0]\nstd = [255, 255, 255]\n'
-        'alignment = "crop"\ndimension = 3\nmetric = "cosine"\nthreshold = 0.5\nnormalise = false\nradius = 2\n'
+        'alignment = "crop"\ndimension = 3\nmetric = "cosine"\n'
+        "threshold = 0.5\nnormalise = false\nradius = 2\n"
     )
     features = open_features(f"onnx:{model}")
     found = FeatureCache(features, None).of(photo)

@@ -27,6 +27,7 @@ from blindsight.cli import (
     gallery,
     identify,
     init,
+    learn,
     serve,
     subject,
     verify,
@@ -55,6 +56,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(learn.app, name="learn")
 
 
 def _version(wanted: bool) -> None:
