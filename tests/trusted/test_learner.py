@@ -41,10 +41,8 @@ def folders(tmp_path_factory):
     for user in range(3):
         for name, axis in (("lying", 0), ("standing", 1)):
             for k in range(4):
-                wave = (
-                    np.sin(np.arange(64) * generator.uniform(0.5, 1.2) + 6 * generator.random())
+                wave = np.sin(np.arange(64) * generator.uniform(0.5, 1.2) + 6 * generator.random())
                 wave = wave * 90 + 128
-                )
                 picture = np.repeat(np.expand_dims(wave, 1 - axis), 64, axis=1 - axis)
                 picture = picture + generator.normal(0, 10, (64, 64))
                 path = root / f"user{user}" / name / f"{k}.png"
@@ -128,13 +126,9 @@ def test_an_interruption_at_any_write_leaves_a_sound_state(tmp_path, folders, fl
                     raise Died
 
             with monkeypatch.context() as patch:
-                for name in (
-                    "blind.aggregator",
-                    "trusted.contributor",
-                    "trusted.keyholder",
-                    "trusted.learner",
-                ):
-                    patch.setattr(f"blindsight.{name}.write_state", write)
+                patch.setattr("blindsight.blind.aggregator.write_state", write)
+                for name in ("contributor", "keyholder", "learner"):
+                    patch.setattr(f"blindsight.trusted.{name}.write_state", write)
                 one = Learner(copy).rounds()
                 with pytest.raises(Died):
                     one()
