@@ -20,7 +20,10 @@ from blindsight.core.errors import (
     RoundError,
     TamperedError,
     TooFewError,
+    UsageError,
+    VaultError,
 )
+from blindsight.core.secrets import ExportToken
 from blindsight.core.summing import AGGREGATOR, HEAD_BYTES, Kind, pack_users
 from blindsight.schemes.masking import agreement, shamir
 from blindsight.schemes.masking.params import Params
@@ -318,3 +321,20 @@ def test_groups_and_identities_are_checked():
     with pytest.raises(ParameterError):
         Group(params, {-1: bytes(32)})
     assert "redacted" in repr(Identity.generate(3))
+
+
+@pytest.mark.parametrize("stage", range(5))
+def test_a_round_is_put_aside_and_gone_on_with(stage):
+    federation, server, rounds, values = upto(stage)
+    kept = rounds[2].export(ExportToken())
+    with pytest.raises(UsageError):
+        rounds[2].export(None)
+    rounds[2] = federation.user(2).resume(kept)
+    while not server.finished:
+        server.receive({u: rounds[u].answer(r) for u, r in server.requests().items()})
+    assert np.array_equal(federation.holder().open(1, server.total()).values, sum(values.values()))
+    with pytest.raises(RoundError):
+        rounds[2].export(ExportToken())
+    for bad in (b"", kept[:-1], b"\x80", kept.replace(b"step", b"stop")):
+        with pytest.raises(VaultError):
+            federation.user(2).resume(bad)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from blindsight.core.errors import MalformedError
+from blindsight.core.errors import MalformedError, RoundError
 from blindsight.core.secrets import ExportToken, Secret
 from blindsight.core.summing import LAST_ROUND, MOST_USERS, SumParams, SumUser
 from blindsight.core.types import I64, AnyArray
@@ -103,6 +103,13 @@ class Contributor:
         self.last = number
         secrets = self._secrets.export(ExportToken())
         self._write(self._path, self.scheme, self._wire, self._public, self.user, secrets, number)
+        return begun
+
+    def resume(self, kept: bytes) -> SumUser:
+        """A round of masking that was put aside between two steps; the others have one step."""
+        if self.scheme != "masking":
+            raise RoundError("This scheme's rounds have one step; there is nothing to go on with.")
+        begun: SumUser = self._half.resume(kept)
         return begun
 
     def restore(self, number: int, values: I64) -> I64:

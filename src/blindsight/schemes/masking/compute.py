@@ -10,7 +10,7 @@ import numpy as np
 from blindsight.core.claims import Claim, Leakage
 from blindsight.core.errors import BlindsightError, MalformedError, RoundError, TamperedError, TooFewError
 from blindsight.core.matching import Wire
-from blindsight.core.summing import AGGREGATOR, Kind, pack_users, participants
+from blindsight.core.summing import AGGREGATOR, Kind, Opened, pack_users, participants
 from blindsight.kernels.masks import add_mask
 from blindsight.schemes.masking import shamir
 from blindsight.schemes.masking.agreement import commitment, pair_seed, private, public_of, self_seed
@@ -57,6 +57,14 @@ _Bodies = dict[int, bytes]
 def parse_params(wire: Wire) -> Params:
     """See `Params.from_wire`."""
     return Params.from_wire(wire)
+
+
+def read_sum(params: Params, users: tuple[int, ...], data: bytes) -> Opened:
+    """A sum from its words modulo 2^32; `TamperedError` for one that cannot be."""
+    values = np.frombuffer(data, "<i4").astype(np.int64)
+    if np.abs(values).max() > len(users) * ((1 << (params.bits - 1)) - 1):
+        raise TamperedError("A sum holds a weight that cannot be; masks were left in it, or it was altered.")
+    return Opened(values, users)
 
 
 class MaskingServer:
@@ -123,6 +131,12 @@ class MaskingServer:
         if self._sum is None:
             raise RoundError("This round has no sum yet.")
         return self._round.pack(Kind.TOTAL, AGGREGATOR, pack_users(self.users) + self._sum)
+
+    def opened(self) -> Opened:
+        """The sum itself, which the aggregator of this scheme knows; `TamperedError` where it cannot be."""
+        if self._sum is None:
+            raise RoundError("This round has no sum yet.")
+        return read_sum(self._group.params, self.users, self._sum)
 
     def _stages(
         self,

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+import msgpack
 import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from blindsight.core.errors import MalformedError, RefusedError, RoundError, TamperedError, TooFewError
+from blindsight.core.errors import (
+    MalformedError,
+    RefusedError,
+    RoundError,
+    TamperedError,
+    TooFewError,
+    UsageError,
+    VaultError,
+)
+from blindsight.core.secrets import ExportToken
 from blindsight.core.summing import (
     AGGREGATOR,
     Kind,
@@ -62,6 +72,26 @@ class MaskingUser:
         self._once.use(number)
         return MaskingRound(self._group, self._identity, self._group.round_id(number), checked)
 
+    def resume(self, kept: bytes) -> MaskingRound:
+        """A round that `MaskingRound.export` put aside between two steps.
+
+        Raises `VaultError` where these bytes are not that. Keep them where nobody can bring back an
+        older copy: a step that is taken twice can give away both shares of a neighbour.
+        """
+        try:
+            fields = msgpack.unpackb(kept, strict_map_key=False, max_bin_len=len(kept))
+            number, values = fields["number"], np.frombuffer(fields["values"], "<i8")
+            begun = MaskingRound(self._group, self._identity, self._group.round_id(number), values)
+            begun._mask, begun._own, begun._channel = (bytes(fields[k]) for k in ("mask", "own", "channel"))
+            begun._mask_key, begun._channel_key = private(begun._mask), private(begun._channel)
+            begun._neighbours = {user: Advert.decode(data) for user, data in fields["neighbours"].items()}
+            begun._held = dict(fields["held"])
+            begun._started, begun._survived = tuple(fields["started"]), tuple(fields["survived"])
+            begun._step = begun._steps()[fields["step"]]
+        except (KeyError, IndexError, TypeError, ValueError, MalformedError) as error:
+            raise VaultError("The state of a round of masking is damaged; sit this round out.") from error
+        return begun
+
 
 class MaskingRound:
     """See `blindsight.core.summing.SumUser`. After a refusal it answers nothing more."""
@@ -72,8 +102,8 @@ class MaskingRound:
         self._round = round_id
         self._user = identity.user
         self._values = values
-        self._mask, self._own = os.urandom(32), os.urandom(32)
-        self._channel_key, self._mask_key = private(os.urandom(32)), private(self._mask)
+        self._mask, self._own, self._channel = os.urandom(32), os.urandom(32), os.urandom(32)
+        self._channel_key, self._mask_key = private(self._channel), private(self._mask)
         self._agreed: dict[int, bytes] = {}
         self._step: Callable[[bytes], bytes] | None = self._advertise
         self._started: tuple[int, ...] = ()
@@ -86,6 +116,39 @@ class MaskingRound:
             raise RoundError("This user is through with the round, or gave it up.")
         step, self._step = self._step, None
         return step(request)
+
+    def _steps(self) -> tuple[Callable[[bytes], bytes], ...]:
+        return (self._advertise, self._share, self._protect, self._sign, self._unmask)
+
+    @property
+    def further(self) -> bool:
+        """Whether a step is left."""
+        return self._step is not None
+
+    def export(self, token: ExportToken) -> bytes:
+        """All of it, secrets too, for `MaskingUser.resume`: between two steps, where a process ends.
+
+        Raises `RoundError` for a round that is over for this user.
+        """
+        if not isinstance(token, ExportToken):
+            raise UsageError("Taking a secret out of memory needs an export token.")
+        if self._step is None:
+            raise RoundError("This user is through with the round, or gave it up.")
+        packed: bytes = msgpack.packb(
+            {
+                "number": self._round.number,
+                "step": self._steps().index(self._step),
+                "values": self._values.astype("<i8").tobytes(),
+                "mask": self._mask,
+                "own": self._own,
+                "channel": self._channel,
+                "neighbours": {user: advert.encode() for user, advert in self._neighbours.items()},
+                "held": self._held,
+                "started": self._started,
+                "survived": self._survived,
+            }
+        )
+        return packed
 
     def _parse(self, request: bytes, kind: Kind, low: int, high: int) -> bytes:
         return self._round.parse(request, kind, AGGREGATOR, low, high)
