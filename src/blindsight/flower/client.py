@@ -20,6 +20,7 @@ from blindsight.core.secrets import ExportToken
 from blindsight.core.summing import SumUser
 from blindsight.flower.records import KEY_HOLDER, OPEN, RECORD, STEP, TRAIN, WHO, field, record
 from blindsight.learning.fixed_point import FixedPoint
+from blindsight.schemes.masking.protect import MaskingRound
 from blindsight.trusted.contributor import Contributor
 from blindsight.trusted.keyholder import KeyHolder
 
@@ -98,15 +99,14 @@ def _restore(person: Contributor, message: Message) -> None:
     message.content[name] = ArrayRecord(dict(zip(arrays.keys(), _arrays(shaped), strict=True)))
 
 
-def _arrays(parts: list[np.ndarray]) -> list[object]:  # type: ignore[type-arg]
+def _arrays(parts: list[np.ndarray]) -> list[object]:
     return list(ArrayRecord(parts).values())
 
 
 def _answered(begun: SumUser, message: Message, context: Context) -> bytes:
     """The next message of a round, which is put aside where it has further steps."""
     body = begun.answer(field(message.content, "request", bytes))
-    further = getattr(begun, "further", False)
-    if further:
+    if isinstance(begun, MaskingRound) and begun.further:
         kept = begun.export(ExportToken())
         context.state[_ROUND] = ConfigRecord({"kept": kept})
     return body

@@ -130,17 +130,18 @@ class PrivateSum(FedAvg):  # type: ignore[misc]
     # -- nodes -----------------------------------------------------------------------------------------
 
     def _find_nodes(self) -> None:
-        """Ask all nodes who they are, until there are enough users, and the key holder."""
+        """Ask nodes that are new who they are, until there are enough users, and the key holder."""
         assert self._grid is not None
         params = self._aggregator.params
         wanted = max(self.min_available_nodes, params.minimum)
         waited = 0.0
         while True:
-            nodes = list(self._grid.get_node_ids())
+            there = set(self._grid.get_node_ids())
+            self._nodes = {user: node for user, node in self._nodes.items() if node in there}
             asked = [
-                Message(record(kind=WHO), dst_node_id=node, message_type=MessageType.TRAIN) for node in nodes
+                Message(record(kind=WHO), dst_node_id=node, message_type=MessageType.TRAIN)
+                for node in sorted(there - set(self._nodes.values()))
             ]
-            self._nodes = {}
             for reply in self._sent(asked) if asked else ():
                 if not reply.has_error():
                     user = field(reply.content, "user", int)
