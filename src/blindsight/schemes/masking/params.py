@@ -60,7 +60,7 @@ class Params:
     ) -> Params:
         """With all others as neighbours where none are given; a third of them may drop out."""
         count = users - 1 if neighbours is None else neighbours
-        return cls(weights, users, minimum, bits, count, min(count, 2 * count // 3 + 1))
+        return cls(weights, users, minimum, bits, count, max(count // 2 + 1, -(-2 * count // 3)))
 
     @property
     def update_bytes(self) -> int:
