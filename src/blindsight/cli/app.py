@@ -29,6 +29,7 @@ from blindsight.cli import (
     image,
     init,
     keys,
+    learn,
     lookup,
     people,
     plan_obfuscation,
@@ -65,6 +66,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(image.app, name="image")
 app.add_typer(bench.app, name="bench")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(learn.app, name="learn")
 
 
 def _version(wanted: bool) -> None:

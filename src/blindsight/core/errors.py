@@ -286,6 +286,18 @@ class UnavailableError(ProtocolError):
     code = "unavailable"
 
 
+class RoundError(ProtocolError):
+    """A message of another round, of another step, or one that was used before."""
+
+    code = "round"
+
+
+class TooFewError(ProtocolError):
+    """Fewer users answered than a sum must have in it."""
+
+    code = "too-few"
+
+
 class RefusedError(ProtocolError):
     """The counterpart understood, and will not (an insecure scheme, an exhausted budget)."""
 

@@ -79,6 +79,13 @@ class Fields:
             self._refuse(f"has a bad {key}")
         return value
 
+    def texts(self, key: str, low: int, high: int) -> tuple[str, ...]:
+        """A list of ``low`` to ``high`` texts, none of them empty."""
+        value = self.many(key, low, high)
+        if not all(type(entry) is str and entry for entry in value):
+            self._refuse(f"has a bad {key}: not a list of texts")
+        return tuple(value)
+
     def blob(self, key: str, low: int, high: int) -> bytes:
         value = self._value[key]
         if type(value) is not bytes or not low <= len(value) <= high:

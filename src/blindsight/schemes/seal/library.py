@@ -333,7 +333,9 @@ def context(
         levels.append(tuple(data.parms_id()))
         data = data.next_context_data()
     encoder = api.CKKSEncoder(seal) if scheme == "ckks" else _batches(api, seal, plain, degree)
-    by_primes = (levels[0][:0], *reversed(levels))
+    # A level whose modulus is below the plaintext's does not exist; its place stays empty.
+    absent = len(primes) + 2 - len(levels)
+    by_primes = ((),) * absent + tuple(reversed(levels))
     return Context(degree, primes, special, seal, api.Evaluator(seal), encoder, scheme == "ckks", by_primes)
 
 
