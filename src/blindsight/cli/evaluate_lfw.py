@@ -24,8 +24,9 @@ def lfw(
     scheme: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="clear|lattice|lattice-exact|ckks|bfv",
-            help="A scheme; several for several, all if not given. clear always runs, as the reference.",
+            metavar="NAME",
+            help="clear, lattice, lattice-exact, ckks or bfv; several for several, all if not given. "
+            "clear always runs, as the reference.",
         ),
     ] = None,
     embedder: Annotated[
@@ -127,22 +128,30 @@ def _show(output: Output, found: Found) -> None:
     genuine = sum(pair.genuine for pair in found.pairs)
     photos = plural(found.failures.attempts, "photo")
     output.show(f"{plural(len(found.pairs), 'pair')} ({genuine:,} genuine) of {photos}")
-    numbers = ("pairs", "AUC", "from clear", "median error", "encrypt ms", "match ms", "probe", "answer")
-    shown = table("scheme", "mode", *numbers, "equal to the bit", right=(*numbers, "equal to the bit"))
+    numbers = ("pairs", "AUC", "from clear", "median error", "equal to the bit")
+    shown = table("scheme", *numbers, right=numbers)
     for run in found.runs:
         shown.add_row(
-            run.contender.name,
-            run.mode,
+            f"{run.contender.name} {run.mode}",
             f"{len(run.pairs):,}",
             f"{found.auc(run):.5f}",
-            f"{found.auc_difference(run):.1e}",
+            f"{found.auc_difference(run):.1g}",
             f"{found.agreement(run).median:.2g} %",
-            f"{run.times.encrypt:.3g}",
-            f"{run.times.match:.3g}",
-            size(run.sizes.probe),
-            size(run.sizes.answer),
             f"{run.equal:,} of {run.compared:,}" if run.compared else "",
         )
+    output.show(shown)
+    costs = ("encrypt ms", "match ms", "decrypt ms", "probe", "answer")
+    shown = table("scheme", *costs, right=costs)
+    for run in found.runs:
+        shown.add_row(
+            f"{run.contender.name} {run.mode}",
+            f"{run.times.encrypt:,.3f}",
+            f"{run.times.match:,.3f}",
+            f"{run.times.decrypt:,.3f}",
+            size(run.sizes.probe),
+            size(run.sizes.answer),
+        )
+    output.show()
     output.show(shown)
     output.show("Errors are |plain − encrypted| / |plain|; sizes are serialised.", "dim")
 
