@@ -59,7 +59,7 @@ def report_of(found: Found, *, names: Sequence[str]) -> Report:
     return Report(
         "Encrypted face verification on pairs of photos",
         f"{len(found.pairs):,} pairs under {len(found.runs_of('1:N'))} schemes, one to many and one to one: "
-        f"no ROC differs in its area from that of the plaintext scheme by more than {largest:.1g}.",
+        f"the area under no ROC is farther from that of the plaintext scheme than {largest:.2g}, rounded.",
         (
             _summary(found),
             _figure_4(found, score),
