@@ -43,17 +43,18 @@ while True:
 _INTERRUPTED = (
     _START
     + """
-import _thread, threading
+import signal
 matcher.create(spec())
 matcher.close()
+signal.signal(signal.SIGALRM, signal.default_int_handler)
 dice, interrupted = random.Random(11), 0
 for _ in range({rounds}):
     matcher = LocalMatcher({folder!r}, allow_insecure_clear=True)
     gallery_id = matcher.galleries()[0].gallery_id
     versions = {{b.block_id: b.version for b in matcher.changes(gallery_id, 0).blocks}}
-    revision, interrupt = 0, threading.Timer(dice.uniform(0, 0.01), _thread.interrupt_main)
+    revision, ids = 0, []
     try:
-        interrupt.start()
+        signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.0001, 0.01))
         give_up = time.monotonic() + 2  # an interrupt that falls into a callback of Python's is lost
         while time.monotonic() < give_up:
             ids = [dice.randrange(4), 4 + dice.randrange(4), 8 + len(versions)]
@@ -62,13 +63,13 @@ for _ in range({rounds}):
             versions = versions | next_versions
     except KeyboardInterrupt:
         interrupted += 1
-    interrupt.join()
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for _ in range(2):
         damage = matcher.verify()
         now = matcher.changes(gallery_id, 0)
         ahead = {{b.block_id: b.version for b in now.blocks}}
         half = {{ahead.get(i, 0) - versions.get(i, 0) for i in ids}}
-        say(len(damage), now.revision >= revision, len(half))
+        say(len(damage), now.revision >= revision, len(half) <= 1)
         matcher.close()
         matcher = LocalMatcher({folder!r}, allow_insecure_clear=True)
     matcher.close()
@@ -153,7 +154,7 @@ def test_an_interrupted_commit_is_whole_or_not_at_all(tmp_path):
     process = spawn(_INTERRUPTED.format(folder=str(tmp_path), rounds=50))
     said, told = process.communicate(timeout=240)
     assert process.returncode == 0, told
-    assert said.splitlines() == [*["0 True 1"] * 100, "True"]
+    assert said.splitlines() == [*["0 True True"] * 100, "True"]
     assert stained_slots(tmp_path) == []
 
 

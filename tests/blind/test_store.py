@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -437,3 +438,28 @@ def test_stored_bytes_stay_close_to_the_blocks(matcher):
     info = matcher.info(gallery_id)
     assert info.blocks == 128
     assert 131072 + 2200 < info.stored_bytes / info.blocks < 1.06 * (131072 + 2200)
+
+
+def test_a_file_can_be_mapped_while_it_grows(tmp_path):
+    """A search takes its view at any moment of a commit that makes room."""
+    tiles = TileFile(tmp_path / "tiles", 4096)
+    ended = threading.Event()
+
+    def grow():
+        for slots in range(1, 1500):
+            tiles.reserve(slots)
+        ended.set()
+
+    thread = threading.Thread(target=grow)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        while not ended.is_set():
+            seen = tiles.capacity
+            assert len(tiles.view()) >= seen
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert tiles.view().shape == (tiles.capacity, 4096)
+    tiles.close()

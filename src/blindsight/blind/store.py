@@ -4,10 +4,8 @@ Layout, formats and the crash-safety argument are in ``specs/matcher.md``. In on
 bodies go to free slots and to the disk first, then one SQLite transaction makes them visible,
 then what they replaced is overwritten.
 
-Every change runs on one thread of the store's own. That makes changes one at a time, and it
-keeps Ctrl-C out of them: Python raises KeyboardInterrupt in the main thread between any two
-instructions, also between a transaction and the statement that notes its success, where the
-slots that it made visible would look like those of a failure and be wiped.
+Every change runs on one thread of the store's own, where Ctrl-C cannot cut it in two
+(`blindsight.blind.writer`).
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +26,7 @@ from blindsight.blind.catalog import BlockRow, Catalog, GalleryRow
 from blindsight.blind.folder import DataFolder
 from blindsight.blind.gallery import OpenGallery, Snapshot
 from blindsight.blind.tiles import TileFile, storage_error
+from blindsight.blind.writer import Writer
 from blindsight.core.errors import (
     ConflictError,
     NotFoundError,
@@ -64,7 +62,6 @@ class GalleryStore:
 
     def __init__(self, folder: Path) -> None:
         self._closing = threading.Lock()
-        self._writer = ThreadPoolExecutor(1, "gallery-writer")
         self._open: dict[str, OpenGallery] = {}
         self._stale_log = False
         self._folder = DataFolder(folder)
@@ -77,6 +74,7 @@ class GalleryStore:
             if isinstance(error, OSError):
                 raise storage_error(error) from None
             raise
+        self._writer = Writer("gallery-writer")
 
     def _read_tiles(self) -> None:
         self._catalog.forget()
@@ -99,7 +97,7 @@ class GalleryStore:
 
     def close(self) -> None:
         """Wait for changes under way, then let go of the folder. Calling it twice is harmless."""
-        self._writer.shutdown(wait=True)
+        self._writer.close()
         with self._closing:
             if self._folder.closed:
                 return
@@ -310,11 +308,7 @@ class GalleryStore:
 
     def _change(self, change: Callable[[], _T]) -> _T:
         """Run one change on the writer's thread; whatever it replaced is out of the log afterwards."""
-        try:
-            running = self._writer.submit(self._run, change)
-        except RuntimeError:
-            raise _shutting_down() from None
-        return running.result()
+        return self._writer.run(partial(self._run, change))
 
     def _run(self, change: Callable[[], _T]) -> _T:
         if self._catalog.failed:
@@ -338,7 +332,7 @@ class GalleryStore:
 
     def _absent(self) -> ProtocolError:
         if self._folder.closed:
-            return _shutting_down()
+            return UnavailableError("The server is shutting down.")
         return NotFoundError("The server has no such gallery.")
 
     def _info(self, row: GalleryRow, share: tuple[int, int]) -> GalleryInfo:
@@ -358,10 +352,6 @@ class GalleryStore:
             blocks=row.blocks,
             stored_bytes=tiles + (database * row.small_bytes // total if total else 0),
         )
-
-
-def _shutting_down() -> UnavailableError:
-    return UnavailableError("The server is shutting down.")
 
 
 def _sent_before(blocks: Sequence[Block], digests: Sequence[bytes], known: dict[int, BlockRow]) -> int | None:

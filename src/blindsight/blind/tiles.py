@@ -78,8 +78,8 @@ class TileFile:
 
     def cut(self, slots: int) -> None:
         """Give back everything from slot ``slots`` on; no reader may be referring to it."""
-        os.ftruncate(self._fd, slots * self.body_bytes)
         with self._mapping:
+            os.ftruncate(self._fd, slots * self.body_bytes)
             self.capacity = slots
             self._view = None
 
@@ -106,16 +106,16 @@ class TileFile:
     def view(self) -> U8:
         """All slots, uint8 (capacity, body_bytes), read-only and mapped."""
         with self._mapping:
-            if self._view is None or len(self._view) < self.capacity:
-                self._view = self._map()
+            capacity = self.capacity  # once: a commit may be growing it
+            if self._view is None or len(self._view) < capacity:
+                self._view = self._map(capacity)
             return self._view
 
-    def _map(self) -> U8:
-        if not self.capacity:
+    def _map(self, capacity: int) -> U8:
+        if not capacity:
             return np.empty((0, self.body_bytes), dtype=np.uint8)
-        size = self.capacity * self.body_bytes
-        mapped = mmap.mmap(self._fd, size, access=mmap.ACCESS_READ)
-        return np.frombuffer(mapped, dtype=np.uint8).reshape(self.capacity, self.body_bytes)
+        mapped = mmap.mmap(self._fd, capacity * self.body_bytes, access=mmap.ACCESS_READ)
+        return np.frombuffer(mapped, dtype=np.uint8).reshape(capacity, self.body_bytes)
 
     def bytes_on_disk(self) -> int:
         try:
