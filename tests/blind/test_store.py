@@ -13,6 +13,7 @@ import pytest
 
 from blindsight.blind.engines import ENGINES
 from blindsight.blind.matcher import Limits, LocalMatcher
+from blindsight.blind.tiles import TileFile
 from blindsight.core.errors import (
     ConflictError,
     DuplicateError,
