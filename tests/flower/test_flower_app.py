@@ -19,6 +19,7 @@ pytest.importorskip("flwr", reason="the extra flower is not installed")
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 
+import blindsight
 from blindsight.core.errors import BlindsightError, MalformedError, UsageError
 from blindsight.flower.client import private_sum
 from blindsight.flower.records import RECORD, record
@@ -216,7 +217,12 @@ def test_superlink_and_supernodes_and_one_of_them_dies(tmp_path, scheme):
     (home / "config.toml").write_text(
         f'[superlink]\ndefault = "local"\n[superlink.local]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
     )
-    environment = os.environ | {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0"}
+    environment = os.environ | {
+        "FLWR_HOME": str(home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",  # Flower starts further programs by name
+        "PYTHONPATH": str(Path(blindsight.__file__).parents[1]),
+    }
     started = {}
 
     def start(name, *command):
@@ -236,7 +242,7 @@ def test_superlink_and_supernodes_and_one_of_them_dies(tmp_path, scheme):
 
     try:
         start("link", "flower-superlink", "--port", port, "--disable-runtime-dependency-installation")
-        until(lambda: reachable(port), 60)
+        until(lambda: reachable(port), 120)
         for user in range(USERS):
             node(f"node{user}", f'blindsight-state="{user_file(state, user)}" own={user + 1}.0')
         if scheme != "masking":
