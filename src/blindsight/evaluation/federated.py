@@ -33,7 +33,8 @@ class MethodRow:
     """One method with some users. ``accuracy`` in percent of the test images.
 
     ``protected_rounds`` rounds of ``protected_users`` users were summed under the scheme, all of them
-    bit-exactly, else an `AssertionError` ends the run; ``difference`` is the accuracy less that of real-valued sums, in points.
+    bit-exactly, else an `AssertionError` ends the run; ``difference`` is the accuracy less that of
+    real-valued sums, in points.
     """
 
     method: str
