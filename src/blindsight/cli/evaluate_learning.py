@@ -61,7 +61,7 @@ def learning(
             output.note(what, "dim")
 
     if folder is None:
-        dataset = generated(classes, dimension)
+        dataset = generated(classes, dimension, noise=0.45)  # neither all classes are found nor none
     else:
         with output.progress("features") as bar:
             dataset = read_dataset(folder, FeatureCache(open_features(features), cache), bar)

@@ -61,18 +61,21 @@ def read_dataset(folder: Path, cache: FeatureCache, told: Callable[[int, int], N
     return Dataset(folder.name, classes, *train, *test)
 
 
-def generated(classes: int = 101, dimension: int = 2048, a_class: int = 30, *, _seed: int = 1) -> Dataset:
+def generated(
+    classes: int = 101, dimension: int = 2048, a_class: int = 30, *, noise: float = 0.14, _seed: int = 1
+) -> Dataset:
     """Features of the paper's size: few large coordinates a class, as a network's last layer has, and noise.
 
-    ``a_class`` samples of each class for training, a third of that for the test.
+    ``a_class`` samples of each class for training, a third of that for the test; ``noise`` is the mean of
+    what is added to every coordinate.
     """
     generator = np.random.default_rng(_seed)
     means = generator.random((classes, dimension)) ** 12
 
     def part(count: int) -> tuple[F64, I64]:
         labels = np.repeat(np.arange(classes), count)
-        noise = generator.exponential(0.14, (len(labels), dimension))
-        raw = means[labels] * generator.random((len(labels), dimension)) + noise
+        added = generator.exponential(noise, (len(labels), dimension))
+        raw = means[labels] * generator.random((len(labels), dimension)) + added
         raw -= raw.mean(axis=1, keepdims=True)
         return raw / np.linalg.norm(raw, axis=1, keepdims=True), labels.astype(np.int64)
 
