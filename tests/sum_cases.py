@@ -54,9 +54,13 @@ class Federation:
     restore: Callable[[int, Any], Any] = lambda number, values: values
 
 
-@cache
 def paillier_key(which: int = 0) -> tuple[PaillierKey, Encryptor]:
     """A key of the smallest size that is allowed, made once for all tests."""
+    return _paillier_key(which)  # a cache tells a call with its default from one without
+
+
+@cache
+def _paillier_key(which: int) -> tuple[PaillierKey, Encryptor]:
     key = PaillierKey.generate(2048)
     return key, Encryptor(key.public, 1024)
 
