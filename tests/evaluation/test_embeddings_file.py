@@ -192,3 +192,17 @@ def test_any_damage_is_a_sentence_or_harmless(kept, tmp_path, data):
         return
     for photo, vector in found.vectors.items():
         assert np.array_equal(read.vectors[photo], vector)
+
+
+def test_every_flipped_bit_is_a_sentence_or_harmless(kept, tmp_path):
+    path, photos, found = kept
+    content = path.read_bytes()
+    for bit in range(0, 8 * len(content), 3):  # and the flag that says a member is encrypted
+        hurt = bytearray(content)
+        hurt[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "hurt.npz").write_bytes(hurt)
+        try:
+            read = load(tmp_path / "hurt.npz", photos)
+        except EmbeddingsFileError:
+            continue
+        assert all(np.array_equal(read.vectors[photo], v) for photo, v in found.vectors.items())

@@ -183,7 +183,7 @@ def _read(path: Path) -> tuple[dict[str, Any], AnyArray, AnyArray, AnyArray]:
         about = _about(_array(parts["about"], "u1", 1).tobytes())
         digests, rejected = (_array(parts[name], "u1", 2) for name in ("digests", "rejected"))
         vectors = _array(parts["vectors"], "<f4", 2)
-    except (ValueError, KeyError, RecursionError, NotImplementedError, OSError, zipfile.BadZipFile):
+    except (ValueError, KeyError, RuntimeError, EOFError, OSError, zipfile.BadZipFile):
         raise damaged from None
     rows = [digest.tobytes() for digest in digests]
     if (
