@@ -13,8 +13,8 @@ from blindsight.core.errors import (
     UsageError,
     VectorError,
 )
+from blindsight.core.primes import is_prime
 from blindsight.encoding import Encoding, LinearEncoding, Quantiser, stored_encoding
-from blindsight.kernels.ntt import is_prime
 from blindsight.schemes.bfv.params import Params
 from blindsight.trusted.schemes import encoding_for, params_for
 

@@ -18,14 +18,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from blindsight.core.errors import ParameterError
+from blindsight.core.primes import is_prime
 from blindsight.encoding.quantise import Quantiser
 
 MAX_INDEX = 10**12
 """Largest m: factored by trial division, at most 10^6 steps."""
 
 _MAX_MODULUS = 2**61
-_WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
-"""Enough for a certain answer below 3.3 * 10^24 (Sorenson and Webster, 2015)."""
 
 
 def factorise(n: int) -> dict[int, int]:
@@ -87,29 +86,6 @@ def slots(m: int, p: int) -> int:
     subgroup that p generates in the units modulo m.
     """
     return euler_phi(m) // multiplicative_order(p, m)
-
-
-def is_prime(n: int) -> bool:
-    """Whether n is prime; certain for all n that this module meets (below 2^62)."""
-    if n < 2:
-        return False
-    for prime in _WITNESSES:
-        if n % prime == 0:
-            return n == prime
-    odd, twos = n - 1, 0
-    while odd % 2 == 0:
-        odd, twos = odd // 2, twos + 1
-    for witness in _WITNESSES:
-        power = pow(witness, odd, n)
-        if power in (1, n - 1):
-            continue
-        for _ in range(twos - 1):
-            power = power * power % n
-            if power == n - 1:
-                break
-        else:
-            return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

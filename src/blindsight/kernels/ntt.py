@@ -9,6 +9,7 @@ matters to nobody, because only pointwise products happen there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,34 +49,10 @@ class Modulus:
     backward: NDArray[np.uint32]
 
 
-def is_prime(candidate: int) -> bool:
-    """Deterministic Miller-Rabin for candidates below 3.3e24."""
-    if candidate < 2:
-        return False
-    small = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
-    for prime in small:
-        if candidate % prime == 0:
-            return candidate == prime
-    odd, twos = candidate - 1, 0
-    while odd % 2 == 0:
-        odd, twos = odd // 2, twos + 1
-    for base in small:
-        x = pow(base, odd, candidate)
-        if x in (1, candidate - 1):
-            continue
-        for _ in range(twos - 1):
-            x = x * x % candidate
-            if x == candidate - 1:
-                break
-        else:
-            return False
-    return True
-
-
 @lru_cache
 def modulus(q: int) -> Modulus:
     """The tables of a prime modulus; ValueError where the transform does not exist."""
-    if not (is_prime(q) and q % (2 * N) == 1 and q < 2**30):
+    if not (1 < q < 2**30 and q % (2 * N) == 1 and all(q % d for d in range(2, math.isqrt(q) + 1))):
         raise ValueError("the modulus must be a prime below 2^30, 1 modulo 512")
     generator = next(g for g in range(2, q) if pow(g, (q - 1) // 2, q) == q - 1)
     root = pow(generator, (q - 1) // (2 * N), q)

@@ -16,27 +16,27 @@ trusted side.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-import msgpack
 import numpy as np
 
 from blindsight.core.errors import BlindsightError, DimensionError, ModelError, VectorError
 from blindsight.core.types import F32, Embedding, frozen
 from blindsight.vision.attribute_table import Attribute
 from blindsight.vision.images import Image, shown
+from blindsight.vision.model_file import ModelFile
 from blindsight.vision.people_features import DIMENSION, FEATURES_ID, person_features
 
-FORMAT = "blindsight-attributes"
-VERSION = 1
 MAX_ATTRIBUTES = 4096
-_MAX_BYTES = 2**30
-_KEYS = {"format", "version", "features", "attributes", "weights", "bias", "slope", "offset"}
+_FILE: Final = ModelFile(
+    "an attribute model",
+    "blindsight-attributes",
+    1,
+    {"format", "version", "features", "attributes", "weights", "bias", "slope", "offset"},
+)
 
 
 class PersonEmbedder(Protocol):
@@ -89,7 +89,7 @@ class AttributeModel:
             object.__setattr__(self, name, frozen(np.ascontiguousarray(array)))
         if not (self.slope > 0.0).all():
             raise ModelError("The slopes of an attribute model are positive.")
-        object.__setattr__(self, "model_id", "attributes-" + hashlib.sha256(self._body()).hexdigest()[:12])
+        object.__setattr__(self, "model_id", _FILE.model_id("attributes-", self._fields()))
 
     @property
     def dimension(self) -> int:
@@ -113,62 +113,34 @@ class AttributeModel:
 
     # -- the file --------------------------------------------------------------------------------
 
-    def _body(self) -> bytes:
+    def _fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
-            "format": FORMAT,
-            "version": VERSION,
             "features": FEATURES_ID,
             "attributes": [str(attribute) for attribute in self.attributes],
         }
         for name in ("weights", "bias", "slope", "offset"):
             fields[name] = getattr(self, name).astype("<f4").tobytes()
-        return bytes(msgpack.packb(fields))
+        return fields
 
     def to_bytes(self) -> bytes:
         """The file's bytes; equal models give equal bytes."""
-        body = self._body()
-        return body + hashlib.sha256(body).digest()
+        return _FILE.seal(self._fields())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, replacing one that is there at once; raises `ModelError`."""
-        path = Path(path)
-        part = path.with_name(path.name + f".{os.getpid()}.part")
-        try:
-            part.write_bytes(self.to_bytes())
-            part.replace(path)
-        except OSError:
-            part.unlink(missing_ok=True)
-            raise ModelError(
-                f"{shown(path)} cannot be written; check the folder and the space in it."
-            ) from None
+        _FILE.write(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AttributeModel:
         """Read and validate what `save` wrote; raises `ModelError` with one sentence."""
-        try:
-            if Path(path).stat().st_size > _MAX_BYTES:
-                raise ModelError(f"{shown(path)} is too large to be an attribute model.")
-            data = Path(path).read_bytes()
-        except OSError:
-            raise ModelError(f"The attribute model {shown(path)} cannot be read; check its path.") from None
-        return cls.from_bytes(data, shown(path))
+        return cls.from_bytes(_FILE.read(path), shown(path))
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "the attribute model") -> AttributeModel:
         """Parse and validate; raises `ModelError`."""
-        body, digest = data[:-32], data[-32:]
-        if len(data) <= 32 or hashlib.sha256(body).digest() != digest:
-            raise ModelError(f"{name} is no attribute model, or damaged; copy or train it again.")
-        try:
-            fields = msgpack.unpackb(body, strict_map_key=True, max_bin_len=_MAX_BYTES)
-        except Exception as error:  # msgpack's errors share no base class of their own.
-            raise ModelError(f"{name} is not a file of an attribute model; train it again.") from error
-        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-            raise ModelError(f"{name} is not a file of an attribute model; train it again.")
-        if fields.get("version") != VERSION or fields.get("features") != FEATURES_ID:
+        fields = _FILE.unseal(data, name)
+        if fields["features"] != FEATURES_ID:
             raise ModelError(f"{name} is of another version of this program; train it again.")
-        if set(fields) != _KEYS:
-            raise ModelError(f"{name} lacks a part of an attribute model, or has one too many.")
         try:
             return cls._parsed(fields)
         except (BlindsightError, ValueError, TypeError, AttributeError) as error:

@@ -7,13 +7,10 @@ that both cameras' people are made alike. ``specs/people-model.md`` has every by
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import msgpack
 import numpy as np
 
 from blindsight.core.errors import BlindsightError, ModelError
@@ -22,13 +19,16 @@ from blindsight.encoding import FeatureMap, Quantiser
 from blindsight.vision.attribute_model import AttributeModel
 from blindsight.vision.faces import Face, FaceBox
 from blindsight.vision.images import Image, shown
+from blindsight.vision.model_file import ModelFile
 from blindsight.vision.people_features import person_features
 
-FORMAT = "blindsight-people"
-VERSION = 1
 MOST_BITS = 8
-_MAX_BYTES = 2**30
-_KEYS = {"format", "version", "attributes", "components", "offset", "bits", "limit", "threshold"}
+_FILE: Final = ModelFile(
+    "a model of people",
+    "blindsight-people",
+    1,
+    {"format", "version", "attributes", "components", "offset", "bits", "limit", "threshold"},
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +71,7 @@ class PeopleModel:
             Quantiser(self.bits, self.map.dimension, self.limit)
         except BlindsightError as error:
             raise ModelError(f"The model's quantiser cannot be: {error.message}") from None
-        object.__setattr__(self, "model_id", "people-" + hashlib.sha256(self._body()).hexdigest()[:12])
+        object.__setattr__(self, "model_id", _FILE.model_id("people-", self._fields()))
 
     @property
     def dimension(self) -> int:
@@ -104,10 +104,8 @@ class PeopleModel:
 
     # -- the file --------------------------------------------------------------------------------
 
-    def _body(self) -> bytes:
-        fields = {
-            "format": FORMAT,
-            "version": VERSION,
+    def _fields(self) -> dict[str, Any]:
+        return {
             "attributes": self.attributes.to_bytes(),
             "components": self.map.components.astype("<f4").tobytes(),
             "offset": self.map.offset.astype("<f4").tobytes(),
@@ -115,55 +113,24 @@ class PeopleModel:
             "limit": self.limit,
             "threshold": self.threshold,
         }
-        return bytes(msgpack.packb(fields))
 
     def to_bytes(self) -> bytes:
         """The file's bytes; equal models give equal bytes."""
-        body = self._body()
-        return body + hashlib.sha256(body).digest()
+        return _FILE.seal(self._fields())
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file, replacing one that is there at once; raises `ModelError`."""
-        path = Path(path)
-        part = path.with_name(path.name + f".{os.getpid()}.part")
-        try:
-            part.write_bytes(self.to_bytes())
-            part.replace(path)
-        except OSError:
-            raise ModelError(
-                f"{shown(path)} cannot be written; check the folder and the space in it."
-            ) from None
-        finally:
-            part.unlink(missing_ok=True)
+        _FILE.write(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PeopleModel:
         """Read and validate what `save` wrote; raises `ModelError` with one sentence."""
-        try:
-            with Path(path).open("rb") as stream:
-                data = stream.read(_MAX_BYTES + 1)
-        except OSError:
-            raise ModelError(f"The model {shown(path)} cannot be read; check its path.") from None
-        if len(data) > _MAX_BYTES:
-            raise ModelError(f"{shown(path)} is too large to be a model of people.")
-        return cls.from_bytes(data, shown(path))
+        return cls.from_bytes(_FILE.read(path), shown(path))
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "the model") -> PeopleModel:
         """Parse and validate; raises `ModelError`."""
-        body, digest = data[:-32], data[-32:]
-        if len(data) <= 32 or hashlib.sha256(body).digest() != digest:
-            raise ModelError(f"{name} is no model of people, or damaged; copy or train it again.")
-        try:
-            fields = msgpack.unpackb(body, strict_map_key=True, max_bin_len=_MAX_BYTES)
-        except Exception as error:  # msgpack's errors share no base class of their own.
-            raise ModelError(f"{name} is not a file of a model of people; train it again.") from error
-        if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-            raise ModelError(f"{name} is not a file of a model of people; train it again.")
-        if type(fields.get("version")) is not int or fields["version"] != VERSION:
-            raise ModelError(f"{name} is of another version of this program; train it again.")
-        if set(fields) != _KEYS:
-            raise ModelError(f"{name} lacks a part of a model of people, or has one too many.")
+        fields = _FILE.unseal(data, name)
         try:
             attributes = AttributeModel.from_bytes(fields["attributes"], f"the attribute part of {name}")
             components = np.frombuffer(fields["components"], "<f4").reshape(-1, attributes.dimension)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from blindsight.core.errors import InaccurateParametersError, ParameterError
-from blindsight.kernels.ntt import is_prime
+from blindsight.core.primes import is_prime
 from blindsight.schemes.seal.params import CERTAIN, CHECKS, SIGMA, SealParams, primes_below
 
 _DEGREE = 4096

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from blindsight.core.errors import InaccurateParametersError, InsecureParametersError, ParameterError
 from blindsight.core.matching import Wire
-from blindsight.kernels.ntt import is_prime
+from blindsight.core.primes import is_prime
 from blindsight.schemes.bfv.params import plain_modulus
 from blindsight.schemes.seal.library import Context, context
 from blindsight.schemes.seal.packing import packed_bytes

@@ -15,7 +15,8 @@ from blindsight.core.errors import (
     ParameterError,
 )
 from blindsight.core.matching import Wire
-from blindsight.kernels.ntt import N, is_prime
+from blindsight.core.primes import is_prime
+from blindsight.kernels.ntt import N
 from blindsight.kernels.prg import SEED_BYTES
 from blindsight.kernels.sampling import SIGMA
 

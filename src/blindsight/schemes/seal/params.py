@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 from blindsight.core.errors import InsecureParametersError, MalformedError, ParameterError
 from blindsight.core.matching import Wire
-from blindsight.kernels.ntt import is_prime
+from blindsight.core.primes import is_prime
 
 LARGEST_MODULUS = {1024: 27, 2048: 54, 4096: 109, 8192: 218, 16384: 438}
 """HomomorphicEncryption.org standard (2018), ternary secret, 128-bit classical: bits of the
