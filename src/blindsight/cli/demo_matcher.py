@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 
-from blindsight.core.errors import UnavailableError
+from blindsight.cli.demo_process import Program, orderly
 from blindsight.core.matching import Answer
 from blindsight.core.types import U8, AnyArray
 from blindsight.wire.client import RemoteMatcher
 
-_START_SECONDS = 60.0
-_STOP_SECONDS = 25.0
 _KEPT = 2
 
 
@@ -40,72 +31,14 @@ class Running:
 def running_matcher(folder: Path) -> Iterator[Running]:
     """``blindsight serve matcher`` on a free port of this machine; stopped however this is left."""
     data = folder / "matcher"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BLINDSIGHT_")}
-    if "BLINDSIGHT_THREADS" in os.environ:
-        environment["BLINDSIGHT_THREADS"] = os.environ["BLINDSIGHT_THREADS"]
-    command = [sys.executable, "-m", "blindsight", "serve", "matcher"]
-    log = folder / "matcher.log"
-    with log.open("wb") as errors, _signals():
-        process = subprocess.Popen(  # noqa: S603  our own interpreter, our own arguments
-            [*command, "--data", str(data), "--port", "0", "--json"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            start_new_session=True,
-        )
+    with orderly():
+        program = Program("serve", "matcher", "--data", data, "--port", "0", log=folder / "matcher.log")
         try:
-            said = _first_line(process)
-            if "url" not in said:
-                raise UnavailableError(f"The matcher did not start; {log} says why: {log.read_text()[-500:]}")
+            said = program.wait_for(None)
             token = Path(said["token_file"]).read_text().strip()
-            yield Running(said["url"], token, data, process.pid)
+            yield Running(said["url"], token, data, program.process_id)
         finally:
-            _stop(process)
-
-
-def _first_line(process: subprocess.Popen[bytes]) -> dict[str, str]:
-    assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
-    line, deadline = b"", time.monotonic() + _START_SECONDS
-    while not line.endswith(b"\n") and time.monotonic() < deadline:
-        line += process.stdout.read() or b""
-        if process.poll() is not None:
-            break
-        time.sleep(0.01)
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return {}
-    return said if isinstance(said, dict) else {}
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    finally:
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP leave by the same way as Ctrl-C, past every ``finally``."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            program.stop()
 
 
 class RecordingMatcher(RemoteMatcher):
