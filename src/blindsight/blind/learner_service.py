@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import anyio
-from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from blindsight.blind import serve, token
-from blindsight.blind.door import Door, Metrics, read_body
+from blindsight.blind.application import Application, Desk, message
 from blindsight.blind.learner import LocalLearner
-from blindsight.blind.service import message, told
 from blindsight.blind.token import TokenCheck
-from blindsight.core.errors import BlindsightError
 from blindsight.wire import learning
-from blindsight.wire.messages import MEDIA_TYPE
-
-T = TypeVar("T")
 
 DEFAULT_MAX_BODY: Final = 64 << 20
 
 _MODEL: Final = "/v1/models/{model_id}"
-_AT_ONCE: Final = 4
+_TRAININGS_AT_ONCE: Final = 2
+_OTHERS_AT_ONCE: Final = 4
 
 
 def create_app(learner: LocalLearner, check: TokenCheck, max_body: int = DEFAULT_MAX_BODY) -> FastAPI:
     """An ASGI application over a learner, which stays the caller's to close."""
-    app = FastAPI(
-        title="Blindsight learner",
-        version=version("blindsight"),
-        openapi_url="/v1/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        default_response_class=Response,
-    )
-    metrics = Metrics()
-    app.add_middleware(Door, token=check, metrics=metrics, max_body=max_body)
-    for kind in (BlindsightError, HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, told)
+    application = Application.behind(check, "Blindsight learner", max_body)
+    app, body = application.app, application.body
     # Training waits for its turn apart from the rest, so that it holds nobody up who judges.
-    trainings, others = anyio.CapacityLimiter(2), anyio.CapacityLimiter(_AT_ONCE)
-
-    async def work(call: Callable[[], T]) -> T:
-        return await run_sync(call, limiter=others)
-
-    async def body(request: Request) -> bytearray:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
-            raise HTTPException(415)
-        return await read_body(request, max_body)
-
-    @app.get("/health", response_class=JSONResponse)
-    async def health() -> JSONResponse:
-        """Whether the server answers, and its version. Needs no token."""
-        return JSONResponse({"version": app.version})
-
-    @app.get("/metrics")
-    async def count() -> Response:
-        """Counts and durations for Prometheus."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    training, work = Desk(_TRAININGS_AT_ONCE), Desk(_OTHERS_AT_ONCE)
 
     @app.get("/v1/models")
     async def models() -> Response:
@@ -83,12 +44,12 @@ def create_app(learner: LocalLearner, check: TokenCheck, max_body: int = DEFAULT
     @app.get(_MODEL)
     async def info(model_id: str) -> Response:
         """One model."""
-        return message(learning.encode_info(await work(partial(learner.info, model_id))))
+        return message(learning.encode_info(await work(learner.info, model_id)))
 
     @app.delete(_MODEL, status_code=204)
     async def delete(model_id: str) -> Response:
         """Drop a model, its images and all its versions."""
-        await work(partial(learner.delete, model_id))
+        await work(learner.delete, model_id)
         return Response(status_code=204)
 
     @app.post(_MODEL + "/images")
@@ -103,7 +64,7 @@ def create_app(learner: LocalLearner, check: TokenCheck, max_body: int = DEFAULT
         """Train on what is there; answers when it is done."""
         raw = await body(request)
         classifier, ratio = learning.decode_train(raw)
-        done = await run_sync(partial(learner.train, model_id, classifier, ratio), limiter=trainings)
+        done = await training(learner.train, model_id, classifier, ratio)
         return message(learning.encode_info(done))
 
     @app.post(_MODEL + "/predict")

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from importlib.metadata import version
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
 
-import anyio
 import numpy as np
-from anyio.to_thread import run_sync
 from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
-from blindsight.blind.door import Door, Metrics, problem_response, read_body
+from blindsight.blind.application import Application, Desk, message
+from blindsight.blind.door import Metrics
 from blindsight.blind.matcher import LocalMatcher
 from blindsight.blind.token import TokenCheck
-from blindsight.core import errors
-from blindsight.core.errors import BlindsightError
 from blindsight.core.matching import Answer
 from blindsight.core.types import AnyArray
 from blindsight.schemes.ckks import distance
 from blindsight.wire import framing, messages
-
-T = TypeVar("T")
 
 DEFAULT_MAX_BODY: Final = messages.MAX_BODY
 
 _GALLERY: Final = "/v1/galleries/{gallery_id}"
 _SEARCHES_AT_ONCE: Final = 2
 _OTHERS_AT_ONCE: Final = 8
-
-_FRAMEWORK: Final[dict[int, tuple[type[BlindsightError], str]]] = {
-    404: (errors.NotFoundError, "There is nothing at this address."),
-    405: (errors.UsageError, "This address does not take that method."),
-    415: (errors.MalformedError, f"This address takes {messages.MEDIA_TYPE}."),
-}
 
 
 def _sends(media_type: str, what: str) -> dict[str, Any]:
@@ -60,44 +44,17 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
 
     ``max_body`` is the largest request in bytes that is read.
     """
-    app = FastAPI(
-        title="Blindsight matcher",
-        version=version("blindsight"),
-        openapi_url="/v1/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-        default_response_class=Response,
-    )
-    metrics = Metrics()
-    app.add_middleware(Door, token=token, metrics=metrics, max_body=max_body)
-    app.add_exception_handler(BlindsightError, told)
-    app.add_exception_handler(HTTPException, told)
-    app.add_exception_handler(RequestValidationError, told)
-    searches, others = anyio.CapacityLimiter(_SEARCHES_AT_ONCE), anyio.CapacityLimiter(_OTHERS_AT_ONCE)
+    searches, work = Desk(_SEARCHES_AT_ONCE), Desk(_OTHERS_AT_ONCE)
 
-    async def work(call: Callable[[], T]) -> T:
-        return await run_sync(call, limiter=others)
-
-    async def body(request: Request) -> bytearray:
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != messages.MEDIA_TYPE:
-            raise HTTPException(415)
-        return await read_body(request, max_body)
-
-    @app.get("/health", response_class=JSONResponse)
-    async def health() -> JSONResponse:
-        """Whether the server answers, and its version. Needs no token."""
-        return JSONResponse({"version": app.version})
-
-    @app.get("/metrics", **_sends("text/plain", "Prometheus text format."))
-    async def count() -> Response:
-        """Counts and durations for Prometheus."""
+    async def refresh(metrics: Metrics) -> None:
         active, staged, blocks, stored = await work(matcher.totals)
         metrics.galleries.labels("active").set(active)
         metrics.galleries.labels("staged").set(staged)
         metrics.blocks.set(blocks)
         metrics.stored.set(stored)
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    application = Application.behind(token, "Blindsight matcher", max_body, refresh)
+    app, body = application.app, application.body
 
     @app.post("/v1/galleries", status_code=201, **_takes("A gallery description."))
     async def create(request: Request) -> Response:
@@ -114,12 +71,12 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
     @app.get(_GALLERY, **_sends(messages.MEDIA_TYPE, "A gallery."))
     async def info(gallery_id: str) -> Response:
         """One gallery, staged or active."""
-        return message(messages.encode_info(await work(partial(matcher.info, gallery_id))))
+        return message(messages.encode_info(await work(matcher.info, gallery_id)))
 
     @app.delete(_GALLERY, status_code=204)
     async def delete(gallery_id: str) -> Response:
         """Drop a gallery and overwrite its blocks."""
-        await work(partial(matcher.delete, gallery_id))
+        await work(matcher.delete, gallery_id)
         return Response(status_code=204)
 
     @app.post(_GALLERY + "/activate", **_takes("An activation."), **_sends(messages.MEDIA_TYPE, "A gallery."))
@@ -139,7 +96,7 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
     @app.get(_GALLERY + "/changes", **_sends(messages.MEDIA_TYPE, "A list of changes."))
     async def changes(gallery_id: str, since: Annotated[int, Query(ge=0, lt=1 << 63)] = 0) -> Response:
         """The blocks that changed after a revision."""
-        found = await work(partial(matcher.changes, gallery_id, since))
+        found = await work(matcher.changes, gallery_id, since)
         return message(messages.encode_changes(found))
 
     @app.post(_GALLERY + "/fetch", **_takes("A fetch."), **_sends(framing.MEDIA_TYPE, "A block a frame."))
@@ -159,7 +116,7 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
             asked = messages.decode_search(raw)
             return matcher.search(gallery_id, asked.key_id, asked.params_id, asked.probes)
 
-        return _streamed(await run_sync(answer, limiter=searches))
+        return _streamed(await searches(answer))
 
     @app.post("/v1/compare", **_takes("A pair."), **_sends(messages.MEDIA_TYPE, "A comparison."))
     async def compare(request: Request) -> Response:
@@ -169,7 +126,7 @@ def create_app(matcher: LocalMatcher, token: TokenCheck, max_body: int = DEFAULT
         def compared() -> bytes:
             return distance.compare_wire(*messages.decode_pair(raw))
 
-        return message(messages.encode_compared(await run_sync(compared, limiter=searches)))
+        return message(messages.encode_compared(await searches(compared)))
 
     return app
 
@@ -192,18 +149,3 @@ def _streamed(answer: Answer) -> StreamingResponse:
         media_type=framing.MEDIA_TYPE,
         headers={"Content-Length": str(length)},
     )
-
-
-def message(body: bytes, status: int = 200) -> Response:
-    """One MessagePack message as an answer."""
-    return Response(body, status, media_type=messages.MEDIA_TYPE)
-
-
-async def told(request: Request, error: Exception) -> Response:
-    """Every error that has a sentence; the others end at the door."""
-    if isinstance(error, BlindsightError):
-        return problem_response(error)
-    if isinstance(error, HTTPException):
-        cls, sentence = _FRAMEWORK.get(error.status_code, (errors.ProtocolError, "The request failed."))
-        return problem_response(cls(sentence), error.status_code)
-    return problem_response(errors.MalformedError("A part of the address is not what it should be."), 422)
