@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from blindsight.core.types import Candidate, Decision, Embedding
     from blindsight.trusted.crowds import CrowdMatch, match_crowds
-    from blindsight.trusted.gallery import Gallery, Policy
+    from blindsight.trusted.deciding import Policy
+    from blindsight.trusted.gallery import Gallery
     from blindsight.trusted.index import EncryptedIndex, SearchResult
     from blindsight.trusted.sealing import Unlock
     from blindsight.trusted.vault import Vault
@@ -47,8 +48,10 @@ def __getattr__(name: str) -> Any:
             import blindsight.core.types as room
         case "CrowdMatch" | "match_crowds":
             import blindsight.trusted.crowds as room
-        case "Gallery" | "Policy":
+        case "Gallery":
             import blindsight.trusted.gallery as room
+        case "Policy":
+            import blindsight.trusted.deciding as room
         case "EncryptedIndex" | "SearchResult":
             import blindsight.trusted.index as room
         case "Unlock":

@@ -15,7 +15,8 @@ from blindsight.core.errors import (
 from blindsight.core.types import Embedding
 from blindsight.encoding import Quantiser
 from blindsight.trusted.crowds import match_crowds
-from blindsight.trusted.gallery import Gallery, Policy
+from blindsight.trusted.deciding import Policy
+from blindsight.trusted.gallery import Gallery
 
 D, LIMIT = 16, 0.5
 MODEL = "people-test"

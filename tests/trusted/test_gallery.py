@@ -30,7 +30,8 @@ from blindsight.core.secrets import ExportToken
 from blindsight.core.types import Embedding
 from blindsight.trusted import gallery as module
 from blindsight.trusted.certificate import check_certificate
-from blindsight.trusted.gallery import Gallery, Policy
+from blindsight.trusted.deciding import Policy
+from blindsight.trusted.gallery import Gallery
 from blindsight.trusted.index import EncryptedIndex
 from blindsight.trusted.sealing import Unlock
 from blindsight.trusted.vault import Vault

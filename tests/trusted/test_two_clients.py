@@ -18,7 +18,8 @@ from blindsight.core.errors import (
     UnavailableError,
 )
 from blindsight.core.types import Embedding
-from blindsight.trusted.gallery import Gallery, Policy
+from blindsight.trusted.deciding import Policy
+from blindsight.trusted.gallery import Gallery
 from blindsight.trusted.index import EncryptedIndex
 from blindsight.trusted.sealing import unpack
 from blindsight.trusted.vault import Vault

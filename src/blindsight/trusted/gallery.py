@@ -22,38 +22,21 @@ from blindsight.core.errors import (
 )
 from blindsight.core.matching import GalleryInfo, Matcher
 from blindsight.core.secrets import ExportToken, Secret
-from blindsight.core.types import F32, I64, Candidate, Decision, Embedding
+from blindsight.core.types import I64, Decision, Embedding
 from blindsight.encoding import Metric, Quantiser
 from blindsight.trusted.archive import Archive, write_archive
 from blindsight.trusted.certificate import certify_erasure, public_key
 from blindsight.trusted.connect import connect
+from blindsight.trusted.deciding import Policy, decision, ranked
 from blindsight.trusted.identity import Identity
-from blindsight.trusted.index import top
 from blindsight.trusted.ledger import MemoryLedger, VaultLedger
-from blindsight.trusted.records import EMPTY, Label
+from blindsight.trusted.records import Label
 from blindsight.trusted.schemes import Precision
 from blindsight.trusted.sealing import Unlock
 from blindsight.trusted.session import Progress, Session
 from blindsight.trusted.vault import Vault
 
 _NAME_BYTES = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What this gallery's key holder lets its callers have.
-
-    Attributes:
-        threshold: where a match begins: the largest distance, or the smallest similarity.
-        show_scores: whether decisions carry scores. Enough scores of one template against
-            known probes give the template away, so a door that needs only a name hides them.
-        daily_probes: how many probes are answered in a day (UTC); 0 for no limit.
-
-    """
-
-    threshold: float
-    show_scores: bool = True
-    daily_probes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +369,8 @@ class Gallery:
                 f"The gallery {self.name} hides its scores, which another threshold would help to guess; "
                 "change its policy instead."
             )
-        encoding = self._session.identity.encoding
+        identity = self._session.identity
+        encoding = identity.encoding
         self.charge(len(embeddings))
         decisions = []
         at_once = self._session.probes_at_once
@@ -398,41 +382,17 @@ class Gallery:
             names = self.names(scored.ids)
             best = []
             for raw in scored.raw:
-                ranked = _ranked(raw, scored.ids, names, claimed, k)
-                best.append((ranked, raw[[row for row, _ in ranked]]))
+                rows = ranked(raw, scored.ids, names, claimed, k)
+                best.append((rows, raw[[row for row, _ in rows]]))
             timings = scored.timings | {"total": (time.perf_counter() - started) * 1e3}
-            for q, (ranked, raw) in enumerate(best):
+            for q, (rows, raw) in enumerate(best):
                 values = encoding.scores(raw[np.newaxis], probes[q : q + 1])[0]
-                decisions.append(self._decision(ranked, values, limit, policy, timings, scored.traffic))
+                decisions.append(decision(rows, values, limit, policy, identity, timings, scored.traffic))
         action = "verify" if claimed else "identify"
         self._vault.record(
             action, gallery=self.name, probes=len(embeddings), matches=sum(d.match for d in decisions)
         )
         return decisions
-
-    def _decision(
-        self, ranked: Sequence[tuple[int, str]], values: F32, limit: float, policy: Policy,
-        timings: Mapping[str, float], traffic: Mapping[str, int],
-    ) -> Decision:  # fmt: skip
-        closer = self._session.identity.encoding.larger_is_closer
-        shown = [float(value) if policy.show_scores else None for value in values]
-        candidates = tuple(
-            Candidate(subject, rank, score)
-            for rank, ((_, subject), score) in enumerate(zip(ranked, shown, strict=True), start=1)
-        )
-        match = bool(len(values)) and bool(values[0] >= limit if closer else values[0] <= limit)
-        return Decision(
-            match=match,
-            subject=candidates[0].subject if match else None,
-            rank=1 if match else None,
-            score=candidates[0].score if candidates else None,
-            threshold=limit,
-            candidates=candidates,
-            at=datetime.now(UTC),
-            scheme=self._session.identity.scheme,
-            timings=timings,
-            traffic=traffic,
-        )
 
     def names(self, ids: I64) -> list[str]:
         """The subject of every row, in the order of scores; empty where there is none."""
@@ -605,21 +565,3 @@ def require_subject_name(subject: str) -> None:
     # In this order: what is not printable may not be encodable either.
     if not subject.strip() or not subject.isprintable() or len(subject.encode()) > _NAME_BYTES:
         raise UsageError(f"A subject has a printable name of 1 to {_NAME_BYTES} bytes.")
-
-
-def _ranked(raw: Any, ids: Any, names: Sequence[str], claimed: str | None, k: int) -> list[tuple[int, str]]:
-    """The best row of each of the ``k`` best subjects; of the claimed one alone, where one is."""
-    if claimed is not None:
-        ids = np.where(np.array([name == claimed for name in names]), ids, EMPTY)
-        k = 1
-    wanted = k
-    while True:
-        best: dict[str, int] = {}
-        rows = top(raw, ids, wanted)
-        for row in rows:
-            best.setdefault(names[row], int(row))
-            if len(best) == k:
-                break
-        if len(best) == k or len(rows) < wanted:
-            return [(row, name) for name, row in best.items()]
-        wanted *= 4
