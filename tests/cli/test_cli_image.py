@@ -45,6 +45,7 @@ def bad_files(folder: Path) -> dict[str, str]:
     rgb.convert("CMYK").save(folder / "cmyk.jpg")
     rgb.save(folder / "animated.png", save_all=True, append_images=[rgb.rotate(90), rgb.rotate(180)])
     rgb.convert("RGBA").save(folder / "clear.png")
+    grey.save(folder / "old.pgm")
     (folder / "empty.png").write_bytes(b"")
     return {
         "small.png": "smaller than one block",
@@ -55,6 +56,7 @@ def bad_files(folder: Path) -> dict[str, str]:
         "animated.png": "animated",
         "clear.png": "transparency",
         "empty.png": "neither a PNG nor a JPEG",
+        "old.pgm": "neither a PNG nor a JPEG",
     }
 
 
@@ -126,7 +128,7 @@ def test_bad_files_are_reported_and_stop_nothing(root: Path, tmp_path: Path) -> 
         assert word in told[name]["message"], told[name]
         assert told[name]["message"].endswith(".")
     plain = run("image", "encrypt", tmp_path / "files", "--key", root / "key", "--out", tmp_path / "again")
-    assert "1 image scrambled, 8 rejected." in plain.out
+    assert "1 image scrambled, 9 rejected." in plain.out
     assert "cmyk.jpg" in plain.err
     only_bad = run(
         "image", "encrypt", tmp_path / "files" / "cmyk.jpg", "--key", root / "key", "--out", tmp_path / "o"
