@@ -289,7 +289,9 @@ class WatchlistFile:
 
     def _catch_up(self) -> None:
         """Take what the process that serves from the file has added to the chain since."""
-        added = [decode_record(data, self._state.founding.operators) for data in self.records(self._state.number)]
+        added = [
+            decode_record(data, self._state.founding.operators) for data in self.records(self._state.number)
+        ]
         if added:
             self._state = self._state.after(*added)
 

@@ -201,7 +201,9 @@ class Watchlist:
                 if wanted == self.threshold:
                     raise ConflictError("The list has this threshold already.")
                 if wanted > self.founding.largest_threshold:
-                    raise ConflictError("This threshold is larger than the list's numbers can be compared with.")
+                    raise ConflictError(
+                        "This threshold is larger than the list's numbers can be compared with."
+                    )
 
     def templates(self) -> tuple[tuple[str, ...], I64]:
         """Entries in ascending order and their templates, int64 (entries, dimension)."""

@@ -27,7 +27,7 @@ from blindsight.core.dual_control import (
     named,
     signable,
 )
-from blindsight.core.errors import MalformedError, TamperedError
+from blindsight.core.errors import MalformedError, TamperedError, UsageError
 from blindsight.wire.fields import Fields, pack, unpack
 
 MAX_PHOTOS: Final = 8
@@ -146,6 +146,12 @@ def _change_fields(change: Change) -> dict[str, Any]:
             return {"kind": "remove", "entry": entry}
         case SetThreshold(threshold=threshold):
             return {"kind": "threshold", "threshold": threshold}
+
+
+def require_entry(entry: str) -> None:
+    """Raise `UsageError` for a name that no entry can have."""
+    if not _ENTRY.fullmatch(entry):
+        raise UsageError("An entry's name has 1 to 64 letters, digits and . _ - and nothing else.")
 
 
 # -- decoding ------------------------------------------------------------------------------
