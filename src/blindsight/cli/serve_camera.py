@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,10 +18,19 @@ from blindsight.core.errors import UsageError
 
 if TYPE_CHECKING:
     from blindsight.trusted.camera import Camera
+    from blindsight.trusted.recording import Recording
 
 _FACES = "The faces"
 _PARTIES = "The parties"
 _LOOK_SECONDS = 0.25
+
+
+class Footage(StrEnum):
+    """What is kept at the parties."""
+
+    none = "none"
+    stills = "stills"
+    segments = "segments"
 
 
 def camera(
@@ -78,6 +89,19 @@ def camera(
             min=1, metavar="N", help="Faces that may wait for the parties.", rich_help_panel=_PARTIES
         ),
     ] = 64,
+    footage: Annotated[
+        Footage,
+        typer.Option(
+            help="What the parties keep, each half of it: nothing, a picture now and then, or the video.",
+            rich_help_panel=_PARTIES,
+        ),
+    ] = Footage.none,
+    footage_every: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS", help="From still to still, or in a segment.", rich_help_panel=_PARTIES
+        ),
+    ] = 2.0,
     seconds: Annotated[float | None, typer.Option(help="Stop after so long.", show_default="never")] = None,
     every: Annotated[float, typer.Option(help="Seconds between counts with --json.")] = 5.0,
     metrics_port: Annotated[
@@ -95,9 +119,11 @@ def camera(
     output = Output(as_json)
     if (seconds is not None and not seconds > 0) or not every > 0:
         raise UsageError("--seconds and --every are above 0.")
+    parties = address(party0), address(party1)
+    recording = _recording(identity, parties, footage, footage_every)
     made = _made(
-        source, identity, (address(party0), address(party1)), embedder, detector, min_face, repeat,
-        fps, realtime, dummies, tick, buffer,
+        source, identity, parties, embedder, detector, min_face, repeat, fps, realtime, dummies, tick,
+        buffer, recording,
     )  # fmt: skip
     port = None
     if metrics_port is not None:
@@ -113,7 +139,7 @@ def camera(
     said.started(port)
     ends = math.inf if seconds is None else time.monotonic() + seconds
     reason = "failed"
-    with made:
+    with recording or contextlib.nullcontext(), made:
         try:
             while not made.wait(_LOOK_SECONDS):
                 said.look(every)
@@ -121,7 +147,9 @@ def camera(
                     made.stop()
             reason = "stopped" if made.stopping else "ended"
         finally:
-            said.over(reason)
+            if recording is not None and not recording.finish():
+                output.note("Footage that the parties did not take in time is lost.", "yellow")
+            said.over(reason, recording)
 
 
 def address(text: str) -> tuple[str, int]:
@@ -145,6 +173,7 @@ def _made(
     dummies: int,
     tick: float,
     buffer: int,
+    recording: Recording | None,
 ) -> Camera:
     from blindsight.trusted.camera import Camera, Settings, require_valid
     from blindsight.trusted.camera_clock import StageClock
@@ -165,7 +194,20 @@ def _made(
     pipeline = open_embedder(embedder, detector=detector, min_face=min_face)
     clock = StageClock()
     link = CameraLink(own, parties, buffer=buffer, ahead=dummies, clock=clock)
-    return Camera(parsed, pipeline, link, settings, clock=clock)
+    tap, look = (None, None) if recording is None else (recording.tap, recording.look)
+    return Camera(parsed, pipeline, link, settings, tap=tap, look=look, clock=clock)
+
+
+def _recording(
+    identity: Path, parties: tuple[tuple[str, int], tuple[str, int]], footage: Footage, every: float
+) -> Recording | None:
+    if footage is Footage.none:
+        return None
+    from blindsight.trusted.recording import Kind, Recording
+    from blindsight.wire.tls import Identity
+
+    kind: Kind = "stills" if footage is Footage.stills else "segments"
+    return Recording(Identity(identity), parties, kind, every)
 
 
 class _Said:
@@ -217,7 +259,7 @@ class _Said:
         if self._output.interactive and not self._output.json and self._opened is not None:
             self._draw()
 
-    def over(self, reason: str) -> None:
+    def over(self, reason: str, recording: Recording | None) -> None:
         """Say how it came out: reason is ended, stopped or failed."""
         self._clear()
         counts = self._counts()
@@ -226,7 +268,8 @@ class _Said:
         self._output.line(
             {"event": "over", "reason": reason} | counts
             | {"stage_seconds": {stage: round(took, 6) for stage, took in seconds.items()},
-               "protection_share": round(share, 6)}
+               "protection_share": round(share, 6),
+               "footage": None if recording is None else asdict(recording.counts)}
         )  # fmt: skip
         rate = counts["frames"] / max(counts["seconds"], 0.001)
         frames = f"{counts['frames']:,}, {rate:.1f} a second"
@@ -240,6 +283,9 @@ class _Said:
             shown["ticks"] = f"{counts['ticks']:,} with {plural(counts['dummies'], 'dummy')}"
             if counts["over"]:
                 shown["ticks"] += f"; {counts['over']:,} had more faces than dummies hide"
+        if recording is not None:
+            kept = recording.counts
+            shown["footage"] = f"{plural(kept.offered, recording.kind[:-1])}, {kept.kept:,} kept by both"
         took = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in seconds.items() if spent >= 0.005)
         self._output.show(fields(**shown, time=took or "none", protection=f"{100 * share:.1f} % of the time"))
         self._output.note({"ended": "the video is over", "stopped": "stopped"}.get(reason, ""))

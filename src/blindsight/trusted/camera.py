@@ -13,7 +13,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -28,7 +28,7 @@ from blindsight.core.errors import (
     VideoError,
     VideoSizeError,
 )
-from blindsight.core.types import I32, AnyArray
+from blindsight.core.types import I32, U8, AnyArray
 from blindsight.schemes.spdz2k.deal import Dealer
 from blindsight.schemes.spdz2k.params import Params
 from blindsight.schemes.spdz2k.share import Sharer, quantise
@@ -45,6 +45,8 @@ from blindsight.wire.party_messages import State
 from blindsight.wire.tls import Identity
 
 _log = logging.getLogger(__name__)
+
+Look = Callable[[U8, float], None]
 
 _LOOK_SECONDS: Final = 0.2
 _REOPEN_SECONDS: Final = 0.5
@@ -114,6 +116,7 @@ class Camera:
         settings: how.
         tap: is shown every encoded packet of the video, for whoever keeps footage (as of `frames`;
             the owner of the tap finishes what it has when `wait` says that the camera is done).
+        look: is shown every picture that is looked at, before it is overwritten, with its time.
         clock: is told what takes how long; give the link the same one.
 
     """
@@ -126,9 +129,10 @@ class Camera:
         settings: Settings | None = None,
         *,
         tap: Tap | None = None,
+        look: Look | None = None,
         clock: StageClock | None = None,
     ) -> None:
-        self.source, self.pipeline, self.link, self._tap = source, pipeline, link, tap
+        self.source, self.pipeline, self.link, self._tap, self._shown = source, pipeline, link, tap, look
         self.settings = settings or Settings()
         self.clock = clock or StageClock()
         self._ticks = None
@@ -253,6 +257,9 @@ class Camera:
                 self._missed += frame.index - next_index
                 next_index = frame.index + 1
             self._look(frame, tracker)
+            if self._shown is not None:
+                with self.clock("footage"):
+                    self._shown(frame.pixels, frame.time)
             _wipe(frame.pixels)
             self._frames += 1
 

@@ -10,8 +10,8 @@ from typing import Final
 
 PICTURES: Final = ("decode", "detect", "track", "embed")
 """Stages of seeing: frames, faces in them, whose they are, embeddings (with alignment)."""
-PROTECTION: Final = ("quantise", "deal", "share", "send")
-"""Stages that are there because nobody else may see the face."""
+PROTECTION: Final = ("quantise", "deal", "share", "send", "footage")
+"""Stages that are there because nobody else may see the face; footage is of stills alone."""
 _FADE: Final = 0.98
 
 
