@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -89,9 +91,10 @@ class Networked:
         for party in (1, 0):
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", _CODE, str(party), str(self._folder), address],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # it ends when we do, also where we are killed, and the party then stops
                 stdout=subprocess.PIPE,
                 text=True,
+                process_group=0,  # Ctrl-C is for us; `__exit__` ends the parties
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
             self._processes.insert(0, process)
@@ -171,8 +174,14 @@ def serve(number: int, folder: str, peer: str) -> None:
         on_run=told,
     )
     signal.signal(signal.SIGTERM, lambda *_: party.stop())
+    threading.Thread(target=_until_closed, args=(party.stop,), daemon=True).start()
     _say(address="{}:{}".format(*party.address))
     party.run()
+
+
+def _until_closed(then: Callable[[], None]) -> None:
+    sys.stdin.read()
+    then()
 
 
 def _say(**content: Any) -> None:
