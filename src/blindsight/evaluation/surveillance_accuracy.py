@@ -1,4 +1,4 @@
-"""Does the two-party protocol decide as the plaintext does, and what does quantisation change?
+"""Whether the two-party protocol decides as the plaintext does, and what quantisation changes.
 
 Three rules over the same pairs: of float embeddings, ‖x − c‖² < t (W. Koch's thesis, section 2.2.2);
 of the integers that the parties compute with; and the bits that come out of both parties' protocol.
@@ -161,7 +161,9 @@ def _one(crowd: Crowd, params: Params, threshold: int, advance: Callable[[int], 
     difference = (integers[crowd.pairs[:, 0]] - integers[crowd.pairs[:, 1]]).astype(np.int64)
     squared = np.einsum("ij,ij->i", difference, difference)
     rule = Decisions(squared / params.scale**2, squared < threshold)
-    bits, comparisons, differences = _protocol(params, threshold, integers, crowd.pairs, rule.matches, advance)
+    bits, comparisons, differences = _protocol(
+        params, threshold, integers, crowd.pairs, rule.matches, advance
+    )
     return Quantised(params.scale, params, "", threshold, rule, bits, comparisons, differences)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,11 @@ from blindsight.schemes.spdz2k.share import Sharer, quantise
 from blindsight.schemes.spdz2k.watchlist import Watchlist
 
 Bits = NDArray[np.bool_]
+
+NOTHING: Final = "nothing"
+INSECURE: Final = "without authentication"
+OURS: Final = "spdz2k"
+UNCHECKED: Final = "spdz2k, its checks taken out"
 
 _ATTACKS: tuple[tuple[str, type[MoveShare] | type[SwapEntry] | type[WidenThreshold]], ...] = (
     ("moves its share by p − c", MoveShare),
@@ -199,7 +205,7 @@ def evaluate_attacks(
 
     outcomes = [_sum([_insecure(street, None, step) for street in ways])]
     outcomes += [_sum([_insecure(street, party, step) for street in ways]) for party in (0, 1)]
-    outcomes.append(_sum([_ours(street, None, "nothing", 0, step) for street in ways]))
+    outcomes.append(_sum([_ours(street, None, NOTHING, 0, step) for street in ways]))
     for words, kind in _ATTACKS:
         for party in (0, 1):
             outcomes.append(
@@ -250,8 +256,8 @@ def _insecure(street: Street, corrupt: int | None, step: Callable[[], None]) -> 
         step()
     moved = None if corrupt is None else MoveShare(street.wanted, street.instead_of)
     expected = street.expected(moved)
-    words = "nothing" if corrupt is None else f"{_ATTACKS[0][0]} (party {corrupt})"
-    return _outcome(street, "without authentication", words, bits, expected)
+    words = NOTHING if corrupt is None else f"{_ATTACKS[0][0]} (party {corrupt})"
+    return _outcome(street, INSECURE, words, bits, expected)
 
 
 def _outcome(street: Street, protocol: str, words: str, bits: Bits, expected: Bits) -> Outcome:
@@ -276,7 +282,8 @@ def _ours(
     checks: bool = True,
 ) -> Outcome:
     """All faces through `spdz2k`; after an abort the camera tries the same session once more, then
-    opens another for the next face."""
+    opens another for the next face.
+    """
     watchlist, honest = street.watchlist, 1 - corrupt
     bits, known = np.zeros(len(street.faces), np.bool_), np.zeros(len(street.faces), np.bool_)
     noticed = first = refused = evidence = leaked = 0
@@ -304,7 +311,7 @@ def _ours(
             camera = None
         step()
     expected = street.expected(meddling)
-    name = "spdz2k" if checks else "spdz2k, its checks taken out"
+    name = OURS if checks else UNCHECKED
     who = words if meddling is None else f"{words} (party {corrupt})"
     found = _outcome(street, name, who, bits, expected)
     return Outcome(

@@ -46,10 +46,10 @@ THESIS: Final = (
     ThesisRow(8, 0.066, 4.232, 81.36, 105_146.0),
     ThesisRow(16, 0.096, 4.235, 64.64, 105_817.0),
 )
-"""W. Koch, "Privacy-Preserving Face Recognition in Large-Scale Video Surveillance Systems", 2020, section 4."""
+"""W. Koch, "Privacy-Preserving Face Recognition in Large-Scale Video Surveillance Systems", section 4."""
 
-THESIS_32: Final = ("one thread, 32 coordinates", 0.105)
-"""Its text gives this one online time, in seconds, for 32 coordinates."""
+THESIS_32_S: Final = 0.105
+"""Seconds online with 32 coordinates on one thread, the only figure of its text for these."""
 
 THESIS_ENTRIES: Final = 150
 
@@ -61,42 +61,44 @@ class Neighbour:
     Attributes:
         name: system and form.
         security: against whom.
-        total_ms: everything included.
-        online_ms: after preprocessing; None where the system has no such phase or it was not parted.
+        batched: whether the figures are of one face of many.
+        total_ms: everything included; None where it was not taken.
+        online_ms: after preprocessing; None where it was not parted.
         total_mb: sent by all, where it was counted.
         online_mb: likewise, online.
     """
 
     name: str
     security: str
+    batched: bool
     total_ms: tuple[float, float] | None
     online_ms: tuple[float, float] | None = None
     total_mb: float | None = None
     online_mb: float | None = None
 
 
-ELSEWHERE: Final = "measured before, on two cores of one machine over loopback; not in this run"
+ELSEWHERE: Final = "measured before, on two cores of one machine over loopback, and not in this run"
+
+_LINEAR = "MP-SPDZ SPDZ2k, the distances linear as here"
+_ACTIVE = "active, no dealer"
 
 NEIGHBOURS: Final = (
     Neighbour(
         "MP-SPDZ SPDZ2k 64/64, the thesis' form, fixed-point squares",
-        "active, no dealer", (182e3, 182e3), None, 38_456.0,
+        _ACTIVE, False, (182e3, 182e3), None, 38_456.0,
     ),
     Neighbour(
         "MP-SPDZ SPDZ2k 64/64, the thesis' form, integers",
-        "active, no dealer", (5.7e3, 9.8e3), (18.0, 32.0), 1_689.0, 2.4,
+        _ACTIVE, False, (5.7e3, 9.8e3), (18.0, 32.0), 1_689.0, 2.4,
     ),
-    Neighbour(
-        "MP-SPDZ SPDZ2k, linear form, 24-bit comparison, s = 64, over many faces",
-        "active, no dealer", (280.0, 280.0), None, 41.0,
-    ),
-    Neighbour(
-        "MP-SPDZ SPDZ2k, linear form, 24-bit comparison, s = 40, over many faces",
-        "active, no dealer", (230.0, 230.0), (1.96, 4.3), 36.0,
-    ),
-    Neighbour("MP-SPDZ with a dealer", "semi-honest, dealer", (0.55, 1.5)),
-    Neighbour("SPU SEMI2K", "semi-honest, a trusted party", (12.0, 16.0)),
-    Neighbour("MPyC, three parties", "semi-honest", (98.0, 98.0)),
+    Neighbour(f"{_LINEAR}, s = 64, one of many", _ACTIVE, True, (280.0, 280.0), None, 41.0),
+    Neighbour(f"{_LINEAR}, s = 40, one of many", _ACTIVE, True, (230.0, 230.0), None, 36.0),
+    Neighbour(f"{_LINEAR}, online, one face", _ACTIVE, False, None, (3.4, 4.3)),
+    Neighbour(f"{_LINEAR}, online, one of 32", _ACTIVE, True, None, (1.96, 1.96)),
+    Neighbour("MP-SPDZ with a dealer, one face", "semi-honest, dealer", False, (1.5, 1.5)),
+    Neighbour("MP-SPDZ with a dealer, one of a batch", "semi-honest, dealer", True, (0.55, 0.55)),
+    Neighbour("SPU SEMI2K", "semi-honest, trusted first party", False, (12.0, 16.0)),
+    Neighbour("MPyC, three parties", "semi-honest", False, (98.0, 98.0)),
 )  # fmt: skip
 
 
@@ -132,7 +134,7 @@ class Cost:
     def thesis_online_s(self) -> float | None:
         """The thesis' online time for this line, of its table or its text."""
         if (self.row.entries, self.row.dim, self.threads) == (THESIS_ENTRIES, 32, 1):
-            return THESIS_32[1]
+            return THESIS_32_S
         return None if self.thesis is None else self.thesis.online_s
 
 

@@ -109,7 +109,7 @@ class BelievingParty:
         total = half.squares + (e * half.masks << _ONE)
         if self.party == 0:
             total += e * e
-        self._value = total.sum(axis=1, dtype=np.uint64) + half.offset
+        self._value: U64 = total.sum(axis=1, dtype=np.uint64) + half.offset
         if self.party == 0:
             self._value -= np.uint64(self.watchlist.threshold)
         return self._value
@@ -142,7 +142,14 @@ class TrackingParty(BelievingParty):
     """
 
     def __init__(
-        self, party: int, watchlist: Watchlist, share: U64, half: InsecureHalf, *, wanted: I32, instead_of: int
+        self,
+        party: int,
+        watchlist: Watchlist,
+        share: U64,
+        half: InsecureHalf,
+        *,
+        wanted: I32,
+        instead_of: int,
     ) -> None:
         super().__init__(party, watchlist, share, half)
         self._delta = wanted.astype(np.int64) - watchlist.entries[instead_of]
@@ -154,9 +161,7 @@ class TrackingParty(BelievingParty):
         return moved
 
 
-def insecure_run(
-    one: BelievingParty, other: BelievingParty
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def insecure_run(one: BelievingParty, other: BelievingParty) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Both parties' results for the face that they were made with, bool (N,) each."""
     masked = one.masked(), other.masked()
     opened = one.opened(masked[1]), other.opened(masked[0])
