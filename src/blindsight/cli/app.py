@@ -51,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
+app.add_typer(demo.app, name="demo")
 app.command("init")(init.init)
 app.add_typer(serve.app, name="serve")
 app.add_typer(gallery.app, name="gallery")

@@ -11,12 +11,18 @@ from typing import Annotated
 
 import typer
 
+from blindsight.cli import demo_surveillance
 from blindsight.cli.options import Json
 from blindsight.cli.output import NO_MATCH, Output
 from blindsight.core.errors import UsageError
 
+app = typer.Typer(help="Show what this is, from end to end, on this machine alone.")
+app.command("surveillance")(demo_surveillance.surveillance)
 
+
+@app.callback(invoke_without_command=True)
 def demo(
+    context: typer.Context,
     photos: Annotated[
         Path | None,
         typer.Option(
@@ -39,12 +45,14 @@ def demo(
     Starts a matcher in a process of its own, enrolls a portrait among generated templates, recognises
     altered photos of it, and does the same in the clear with NumPy. Uses no network.
     """
+    if context.invoked_subcommand is not None:
+        return
     output = Output(as_json)
     from blindsight.cli.demo_run import run
     from blindsight.cli.demo_show import show_steps
 
     started = time.monotonic()
-    with _folder(keep) as folder:
+    with folder_for(keep) as folder:
         story = run(output, folder, photos, templates)
     content = story.content() | {"seconds": round(time.monotonic() - started, 2)}
     output.document(content | {"kept": str(keep) if keep else None})
@@ -54,7 +62,8 @@ def demo(
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def folder_for(keep: Path | None) -> Iterator[Path]:
+    """A folder that is gone afterwards, or a new one that stays."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="blindsight-demo-") as name:
             yield Path(name)

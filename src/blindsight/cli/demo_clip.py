@@ -14,9 +14,9 @@ from blindsight.core.types import U8
 WIDTH: Final = 640
 HEIGHT: Final = 480
 RATE: Final = 12
-_EMPTY: Final = 18
+_EMPTY: Final = 12
 """Frames before and after the passage, in which nobody is to be seen."""
-_WALK: Final = 60
+_WALK: Final = 48
 _SIDE: Final = 260
 _PORTRAIT: Final = (slice(0, 260), slice(90, 350))
 """Head and collar in scikit-image's astronaut (Eileen Collins, NASA, public domain)."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blindsight.blind.dual_control import WatchlistFile
 from blindsight.blind.party_list import compared
-from blindsight.core.dual_control import Add, Founding, named
+from blindsight.core import dual_control
+from blindsight.core.dual_control import I16, Add, Founding, named
 from blindsight.core.errors import UnavailableError
 from blindsight.schemes.spdz2k.compute import Matches
 from blindsight.schemes.spdz2k.messages import Header
@@ -216,17 +217,24 @@ def _found(watchlist: Watchlist, paths: list[Path]) -> Watchlist:
             watchlist.threshold, (operators[0].public_key, operators[1].public_key),
         )
     )  # fmt: skip
-    name = head = named("founding", founding)
-    records = []
-    for number, values in enumerate(watchlist.entries, 1):
-        entry = f"entry-{number:05}"
-        change = Add(entry, values.astype(np.int16), (sha256(entry.encode()).digest(),))
-        signed = operators[0].propose(name, change, "benchmark")
-        verdict = operators[1].decide(named("proposal", signed.value), True)
-        records.append(encode_record(number, head, signed, verdict))
-        head = named("record", records[-1])
-    for path in paths:
-        copy = WatchlistFile.create(path, founding)
+    copies = [WatchlistFile.create(path, founding) for path in paths]
+    entries = {f"entry-{number:05}": row.astype(np.int16) for number, row in enumerate(watchlist.entries, 1)}
+    records = approved(copies[0].state, operators, entries)
+    for copy in copies:
         state = copy.extend(records)
         copy.close()
     return compared(state).watchlist
+
+
+def approved(
+    state: dual_control.Watchlist, operators: tuple[Operator, Operator], entries: Mapping[str, I16]
+) -> list[bytes]:
+    """Records that add these entries after ``state``, each signed by both operators; nobody has a photo."""
+    head, records = state.head, []
+    for number, (entry, values) in enumerate(entries.items(), state.number + 1):
+        change = Add(entry, values, (sha256(entry.encode()).digest(),))
+        signed = operators[0].propose(state.name, change, "generated")
+        verdict = operators[1].decide(named("proposal", signed.value), True)
+        records.append(encode_record(number, head, signed, verdict))
+        head = named("record", records[-1])
+    return records
