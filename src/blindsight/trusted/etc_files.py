@@ -21,7 +21,8 @@ from blindsight.vision.images import read_bytes, shown
 
 _ORIENTATION = 0x0112
 _EXTENSIONS = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .gif .bmp .tif .tiff .webp .avif .pgm .ppm .pnm .pbm".split()
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif"}
+    | {".pgm", ".ppm", ".pnm", ".pbm"}
 )
 """What is tried in a folder; most of it is refused, which is better said than passed over."""
 
