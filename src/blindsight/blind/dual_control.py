@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from blindsight.core.dual_control import Founding, Proposal, Record, Watchlist, named, require_photos
+from blindsight.core.dual_control import Founding, Proposal, Record, Verdict, Watchlist, named, require_photos
 from blindsight.core.errors import (
     ConflictError,
     NotFoundError,
@@ -257,6 +257,12 @@ class WatchlistFile:
             for row in self._rows("SELECT verdict, signature FROM rejected WHERE digest = ?", digest)
         ]
         return [Signed(value, signature) for value, signature in rows]
+
+    def ended(self) -> list[Verdict]:
+        """All rejections and withdrawals, oldest first. What was proposed is forgotten."""
+        rows = self._rows("SELECT verdict, signature FROM rejected")
+        operators = self._state.founding.operators
+        return sorted((opened_verdict(Signed(*row), operators) for row in rows), key=lambda one: one.at)
 
     def waiting(self) -> list[Waiting]:
         """Proposals that are not in the chain, oldest first."""

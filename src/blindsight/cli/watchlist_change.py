@@ -16,12 +16,10 @@ from blindsight.cli.watchlist_file import (
     OperatorKey,
     abbreviations,
     embeddings_of,
-    nearest,
     opened,
     operator_of,
     pipeline_for,
-    spread,
-    threshold_of,
+    remarks,
     waiting_content,
     waiting_fields,
     waiting_of,
@@ -74,7 +72,7 @@ def propose(
         (short,) = abbreviations([digest])
     output.document({"file": str(file)} | waiting_content(one, state.founding))
     output.show("Proposed, and waiting for the other party's operator.", "bold")
-    output.show(fields(**waiting_fields(one, state.founding)))
+    output.show(fields(**waiting_fields(one, state)))
     output.show(f"There: blindsight watchlist approve FILE {short} --key KEY")
 
 
@@ -94,14 +92,7 @@ def _addition(
     pipeline = pipeline_for(state.founding, embedder, detector)
     embeddings = embeddings_of(pipeline, [(shown(p), data) for p, data in zip(photos, read, strict=True)])
     change = addition(state.founding, entry, read, embeddings)
-    limit = threshold_of(state.founding, state.threshold)
-    if (apart := spread(state.founding, embeddings)) >= limit:
-        output.note(
-            f"One of these photos is {apart:.2f} away from the rest, and {limit:.2g} is another person.",
-            "yellow",
-        )
-    if (known := nearest(state, change.values)) is not None:
-        output.note(f"These photos match {known[0]}, who is on the list (distance {known[1]:.2f}).", "yellow")
+    remarks(output, state, embeddings, change.values)
     return change, read
 
 

@@ -13,7 +13,7 @@ from blindsight.cli.gallery import confirm
 from blindsight.cli.options import Json, Yes
 from blindsight.cli.output import Output, fields
 from blindsight.cli.watchlist_file import operator_of, threshold_of
-from blindsight.core.errors import StorageFullError, UsageError
+from blindsight.core.errors import MalformedError, StorageFullError, UsageError
 
 if TYPE_CHECKING:
     from blindsight.core.dual_control import Founding
@@ -112,7 +112,10 @@ def join(
         raise UsageError(f"{file} exists already; nothing is overwritten.")
     with founding.open("rb") as stream:
         encoded = stream.read(MAX_FOUNDING_BYTES + 1)
-    said = decode_founding(encoded)
+    try:
+        said = decode_founding(encoded)
+    except MalformedError:
+        raise MalformedError(f"{founding} is not the founding of a watchlist.") from None
     require_computable(said)
     mine = None if key is None else operator_of(said, key).party
     digest = named("founding", encoded).hex()
