@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -153,6 +154,29 @@ def test_a_withdrawal_that_meets_an_approval_ends_it(pair):
     assert [(one.party, one.reason) for one in theirs.ended()] == [(0, "a mistake")]
     with pytest.raises(ConflictError, match="rejected"):
         theirs.propose(signed, [])
+
+
+def test_of_two_approved_for_one_entry_both_parties_drop_the_later(pair):
+    ours, theirs = pair.open(0), pair.open(1)
+    photo = b"photo"
+    for file in (ours, theirs):
+        assert file.waiting() == []
+    for seed in (1, 2):
+        change = Add("a", person("a", seed).values, (sha256(photo).digest(),))
+        signed, verdict = pair.approved(change)
+        for file in (ours, theirs):
+            file.propose(signed, [photo])
+            file.decide(verdict)
+    late, verdict = pair.approved(change)
+    theirs.propose(late, [photo])
+    record = ours.next_record()
+    for file in (theirs, ours):
+        file.append(record)
+    assert ours.waiting() == []
+    assert [one.verdict for one in theirs.waiting()] == [None]
+    with pytest.raises(ConflictError, match="already"):
+        theirs.decide(verdict)
+    assert ours.next_record() is theirs.next_record() is None
 
 
 def test_who_approved_cannot_reject_any_more(pair):

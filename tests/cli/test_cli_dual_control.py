@@ -232,7 +232,7 @@ def test_joining_refuses(tmp_path: Path) -> None:
         ({"--threshold": "0"}, "positive"),
         ({"--threshold": "nan"}, "positive"),
         ({"--threshold": "90"}, "larger"),
-        ({"--value-bits": "8"}, "round"),
+        ({"--value-bits": "8"}, "Rounding"),
         ({"--embedder": "nobody"}, "no embedder"),
     ],
 )

@@ -153,7 +153,11 @@ class WatchlistFile:
         return self.extend([data])
 
     def extend(self, data: Sequence[bytes]) -> Watchlist:
-        """Write records that follow each other, all or none; otherwise as `append`."""
+        """Write records that follow each other, all or none; otherwise as `append`.
+
+        An approved proposal that has thereby come to make no sense (its entry is on the list by another
+        one) is dropped, at both parties alike.
+        """
         records = [decode_record(encoded, self._state.founding.operators) for encoded in data]
         with self._lock:
             with self._writing() as db:
@@ -163,27 +167,20 @@ class WatchlistFile:
                 for record, encoded in zip(records, data, strict=True):
                     db.execute("INSERT INTO records VALUES (?, ?)", (record.number, encoded))
                     _forget(db, record.proposal_digest)
+                for waiting in self.waiting():
+                    if waiting.verdict is not None and not _fits(after, waiting):
+                        _forget(db, waiting.digest)
             self._state = after
             return after
 
     def next_record(self) -> bytes | None:
-        """The record that would follow from what waits approved, oldest first; None where nothing does.
-
-        An approved proposal that has come to make no sense (its entry is on the list by another
-        one) is dropped.
-        """
+        """The record that would follow from what waits approved, oldest first; None where nothing does."""
         with self._lock:
             for waiting in self.waiting():
-                if waiting.verdict is None:
-                    continue
-                try:
-                    self._state.require_fits(waiting.proposal, waiting.digest)
-                except ProtocolError:
-                    self._drop(waiting.digest)
-                    continue
-                return encode_record(
-                    self._state.number + 1, self._state.head, waiting.signed, waiting.verdict
-                )
+                if waiting.verdict is not None and _fits(self._state, waiting):
+                    return encode_record(
+                        self._state.number + 1, self._state.head, waiting.signed, waiting.verdict
+                    )
             return None
 
     # -- what waits --------------------------------------------------------------------------
@@ -220,7 +217,8 @@ class WatchlistFile:
 
         Raises:
             NotFoundError: no such proposal waits.
-            ConflictError: the proposer approves its own proposal, or who approved it rejects it.
+            ConflictError: the proposer approves its own proposal, who approved it rejects it, or what is
+                approved has come to make no sense.
 
         """
         verdict = opened_verdict(signed, self._state.founding.operators)
@@ -234,6 +232,7 @@ class WatchlistFile:
                     raise ConflictError(
                         "A proposal is approved by the other party, not by the one that made it."
                     )
+                self._state.require_fits(waiting.proposal, waiting.digest)
                 db.execute(
                     "UPDATE waiting SET verdict = ?, verdict_signature = ? WHERE digest = ?",
                     (signed.value, signed.signature, waiting.digest),
@@ -301,10 +300,6 @@ class WatchlistFile:
         if added:
             self._state = self._state.after(*added)
 
-    def _drop(self, digest: bytes) -> None:
-        with self._writing() as db:
-            _forget(db, digest)
-
     def _rows(self, sql: str, *values: int | bytes) -> list[tuple[bytes, ...]]:
         with self._lock, _translated(self._path):
             return self._db.execute(sql, values).fetchall()
@@ -340,6 +335,14 @@ def require_schema(db: sqlite3.Connection, path: Path) -> None:
         raise UsageError(f"{path} is not a watchlist of this version.")
     if tables != _TABLES or not db.execute("SELECT 1 FROM founding").fetchone():
         raise TamperedError(f"{path} is not a watchlist, or is damaged; restore it from a backup.")
+
+
+def _fits(state: Watchlist, waiting: Waiting) -> bool:
+    try:
+        state.require_fits(waiting.proposal, waiting.digest)
+    except ProtocolError:
+        return False
+    return True
 
 
 def _forget(db: sqlite3.Connection, digest: bytes) -> None:

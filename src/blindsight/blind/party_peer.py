@@ -423,7 +423,7 @@ class Conversation:
             self._forked_at = number
             at = self.around.lists.at
             self.around.log.append("fork", number=at.number, head=at.head.hex(), theirs=number)
-            _log.error("the watchlists of the two parties differ; compare them")
+            _log.error("the watchlists of the two parties differ; `blindsight watchlist diff` says where")
 
     def _relay(self, own: Sync, theirs: Sync) -> None:
         if own.waiting or theirs.waiting:

@@ -73,8 +73,8 @@ def new(
     rounding = math.sqrt(params.dimension) / params.scale
     if rounding > limit / 2:
         raise InaccurateParametersError(
-            f"Rounding alone could change a distance by {rounding:.2g}, of a threshold of {limit:.2g}; take more "
-            "value bits."
+            f"Rounding alone could change a distance by {rounding:.2g}, and the threshold is {limit:.2g}; "
+            "take more value bits."
         )
     encoded = found(
         model.model_id, params.dimension, normalised, min(params.scale, 32767), params.norm,
