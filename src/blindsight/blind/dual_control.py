@@ -289,7 +289,14 @@ class WatchlistFile:
             require_schema(self._db, self._path)
         encoded = self.founding()
         state = Watchlist.founded(decode_founding(encoded), named("founding", encoded))
-        records: list[Record] = [decode_record(data, state.founding.operators) for data in self.records(0)]
+        records: list[Record] = []
+        for number, data in enumerate(self.records(0), 1):
+            try:
+                records.append(decode_record(data, state.founding.operators))
+            except ProtocolError as error:
+                raise TamperedError(
+                    f"Record {number} of {self._path} is not valid: {error.message}"
+                ) from error
         return state.after(*records)
 
     def _catch_up(self) -> None:

@@ -107,7 +107,7 @@ def pipeline_for(founding: Founding, embedder: str, detector: str) -> FacePipeli
     if pipeline.embedder.model_id != founding.model_id:
         raise ModelMismatchError(
             f"This list is of {founding.model_id}, and here {embedder} is {pipeline.embedder.model_id}; "
-            "use the weights that the list was founded with."
+            "say with --embedder which weights the list was founded with."
         )
     return pipeline
 

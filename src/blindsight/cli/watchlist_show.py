@@ -111,15 +111,17 @@ def history(file: ListFile, as_json: Json = False) -> None:
             ],
         }
     )
-    if not records:
-        output.show("Nothing has been changed since the list was founded.")
     shown = table("record", "change", "proposed by", "approved", "reason", right=("record",))
     for one in records:
         reason = one.proposal.reason + (f" / {one.verdict.reason}" if one.verdict.reason else "")
         change, at = put(one.proposal.change, founding), day(one.verdict.at)
         shown.add_row(str(one.number), change, f"party {one.proposal.proposer}", at, reason)
-    output.show(shown if records else "")
+    if records:
+        output.show(shown)
+    else:
+        output.show("Nothing has been changed since the list was founded.")
     if ended:
+        output.show()
         gone = table("rejected or withdrawn", "by", "at", "reason")
         for short, verdict in zip(abbreviations([one.proposal for one in ended]), ended, strict=True):
             gone.add_row(short, f"party {verdict.party}", day(verdict.at), verdict.reason)
