@@ -61,16 +61,17 @@ def propose(
         state = listed.state
         operator = operator_of(state.founding, key)
         read: list[bytes] = []
+        said: dict[str, Any] = {}
         change: Change
         if add is not None:
-            change, read = _addition(output, state, add, photos or [], embedder, detector)
+            change, read, said = _addition(output, state, add, photos or [], embedder, detector)
         else:
             change = _other(state, remove, threshold)
         _warn_of_others(output, [one.proposal.change for one in listed.waiting()], change)
         digest = listed.propose(operator.propose(state.name, change, reason), read)
         one = waiting_of(listed, digest.hex())
         (short,) = abbreviations([digest])
-    output.document({"file": str(file)} | waiting_content(one, state.founding))
+    output.document({"file": str(file)} | waiting_content(one, state.founding) | said)
     output.show("Proposed, and waiting for the other party's operator.", "bold")
     output.show(fields(**waiting_fields(one, state)))
     output.show(f"There: blindsight watchlist approve FILE {short} --key KEY")
@@ -78,7 +79,7 @@ def propose(
 
 def _addition(
     output: Output, state: Watchlist, entry: str, photos: list[Path], embedder: str, detector: str
-) -> tuple[Add, list[bytes]]:
+) -> tuple[Add, list[bytes], dict[str, Any]]:
     from blindsight.trusted.operator import addition
     from blindsight.vision.images import read_bytes, shown
     from blindsight.wire.dual_control import MAX_PHOTOS, require_entry
@@ -92,8 +93,7 @@ def _addition(
     pipeline = pipeline_for(state.founding, embedder, detector)
     embeddings = embeddings_of(pipeline, [(shown(p), data) for p, data in zip(photos, read, strict=True)])
     change = addition(state.founding, entry, read, embeddings)
-    remarks(output, state, embeddings, change.values)
-    return change, read
+    return change, read, remarks(output, state, embeddings, change.values)
 
 
 def _other(state: Watchlist, remove: str | None, threshold: float | None) -> Change:
