@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
 import pty
 import re
+import shutil
 import sqlite3
 import subprocess
 from hashlib import sha256
@@ -110,9 +112,19 @@ class Two(Town):
             db.close()
 
 
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Two:
+    """Founded and joined once; every test gets a copy."""
+    return Two(tmp_path_factory.mktemp("founded")).join()
+
+
 @pytest.fixture
-def two(tmp_path: Path) -> Two:
-    return Two(tmp_path).join()
+def two(founded: Two, tmp_path: Path) -> Two:
+    for path in founded.folder.iterdir():
+        shutil.copy(path, tmp_path)
+    copied = copy.copy(founded)
+    copied.folder, copied.keys = tmp_path, (tmp_path / "key0", tmp_path / "key1")
+    return copied
 
 
 def somebody(name: str, seed: int = 1) -> Add:
@@ -292,7 +304,10 @@ def test_signing_with_a_key_of_somebody_else(two: Two, tmp_path: Path) -> None:
 
 
 def test_a_digest_may_be_cut_as_long_as_it_is_clear(two: Two) -> None:
-    digests = [two.propose(0, "--threshold", str(0.1 + number / 100)) for number in range(17)]
+    name, operator = bytes.fromhex(two.founded["name"]), two.operator(0)
+    digests = [
+        two.give(0, operator.propose(name, SetThreshold(number), "because"), []) for number in range(1, 18)
+    ]
     first = next(d for d in digests if sum(other[0] == d[0] for other in digests) > 1)
     unclear = two.run("show", 0, first[0])
     assert unclear.code == 2
