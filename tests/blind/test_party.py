@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 import threading
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import msgpack
 import numpy as np
@@ -16,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from blindsight.blind import party_cameras
 from blindsight.blind.party import Party
-from blindsight.core.dual_control import Remove, SetThreshold
+from blindsight.core.dual_control import Add, Remove, SetThreshold
 from blindsight.core.errors import TamperedError, UnauthorizedError, UnavailableError, UsageError
 from blindsight.schemes.spdz2k.compute import Comparison, Session, Step
 from blindsight.schemes.spdz2k.deal import Dealer
@@ -228,6 +231,27 @@ def test_a_change_reaches_both_while_they_serve(duo):
 
 def first_name(copies):
     return copies[0].state.name
+
+
+def test_photos_may_take_longer_than_a_round(duo, monkeypatch):
+    """A slow link: the photos arrive after the time that a message of a run has, and the link holds."""
+    town, original = duo.town, Channel.exchange
+
+    def slowly(self, message, *rest):
+        if len(message) > 1 << 20:
+            threading.Event().wait(1.5)
+        return original(self, message, *rest)
+
+    monkeypatch.setattr(Channel, "exchange", slowly)
+    monkeypatch.setattr(sys.modules[__name__], "QUICK", replace(QUICK, round=0.5))
+    duo.start()
+    copies = [party._file for party in duo.parties]
+    photo = bytes(2 << 20)
+    change = Add("late", town.listed[0].astype(np.int16), (sha256(photo).digest(),))
+    copies[0].propose(town.operators[0].propose(first_name(copies), change, "because"), [photo])
+    assert until(lambda: len(copies[1].waiting()) == 1)
+    assert copies[1].photos(copies[1].waiting()[0].digest) == [photo]
+    assert town.kinds(0).count("agreed") == 1
 
 
 @pytest.mark.parametrize("ahead", [0, 1])

@@ -16,12 +16,13 @@ from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
     "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
-    " serve gallery subject image learn",
+    " watchlist serve gallery subject image learn",
     "evaluate": "lfw reid etc learning",
     "bench": "lattice seal two-party etc aggregation",
     "learn": "new run status predict",
     "people": "train enroll match",
     "keys": "new operator show trust distrust",
+    "watchlist": "new join propose show approve reject withdraw list history diff dump",
     "serve": "matcher watchlist learner party",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "image": "key encrypt decrypt train predict",

@@ -56,6 +56,7 @@ class Timing:
 
     Attributes:
         round: for a message of a run, or an answer.
+        relay: for a proposal with its photos, which may be 64 MiB.
         silence: party 1 takes this long without a command as a loss of the link.
         idle: party 0 synchronises after so long without faces.
         busy: party 0 synchronises this often under load.
@@ -63,6 +64,7 @@ class Timing:
     """
 
     round: float = 10.0
+    relay: float = 60.0
     silence: float = 10.0
     idle: float = 0.5
     busy: float = 2.0
@@ -423,11 +425,11 @@ class Conversation:
             self._forked_at = number
             at = self.around.lists.at
             self.around.log.append("fork", number=at.number, head=at.head.hex(), theirs=number)
-            _log.error("the watchlists of the two parties differ; compare them")
+            _log.error("the watchlists of the two parties differ; `blindsight watchlist diff` says where")
 
     def _relay(self, own: Sync, theirs: Sync) -> None:
         if own.waiting or theirs.waiting:
-            relay = self._exchange(self.around.lists.relay(theirs), Relay)
+            relay = self._exchange(self.around.lists.relay(theirs), Relay, self.around.timing.relay)
             self.around.lists.receive(relay)
 
     def _take_records(self, records: Records) -> bool:
@@ -448,8 +450,9 @@ class Conversation:
     def _send(self, message: Message) -> None:
         self.channel.send(message.pack(), self.around.timing.round)
 
-    def _exchange(self, message: Message, wanted: type[M]) -> M:
-        data = self.channel.exchange(message.pack(), wanted.at_most, self.around.timing.round)
+    def _exchange(self, message: Message, wanted: type[M], seconds: float | None = None) -> M:
+        wait = self.around.timing.round if seconds is None else seconds
+        data = self.channel.exchange(message.pack(), wanted.at_most, wait)
         return parse(data, wanted)
 
     def _answer(self, wanted: type[M]) -> M:

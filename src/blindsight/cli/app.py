@@ -36,6 +36,7 @@ from blindsight.cli import (
     serve,
     subject,
     verify,
+    watchlist,
 )
 from blindsight.cli.output import BUG, INTERRUPTED, NO_FACE, OK, PROTOCOL, USAGE, fail
 from blindsight.core.errors import BlindsightError, MismatchError, NoFaceError, ProtocolError
@@ -61,6 +62,7 @@ app.add_typer(subject.app, name="subject")
 app.add_typer(people.app, name="people")
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
+app.add_typer(watchlist.app, name="watchlist")
 app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
 app.add_typer(image.app, name="image")

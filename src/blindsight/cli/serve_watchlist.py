@@ -36,7 +36,9 @@ def watchlist(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score encrypted probes against a list that this machine has in the open.
+    """Score encrypted probes against one owner's list, which this machine has in the open.
+
+    The list of two parties who agree on every change is another: `watchlist` and `serve party`.
 
     It does not see whom a client asks about, and the client learns the scores of the rows and
     nothing else of the list. Runs until SIGTERM or Ctrl-C. Without --token-file the token lies

@@ -8,7 +8,7 @@ that a comparison is bound to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from types import MappingProxyType
@@ -43,6 +43,11 @@ class Founding:
     value_bits: int
     threshold: int
     operators: tuple[bytes, bytes]
+
+    @property
+    def largest_threshold(self) -> int:
+        """Beyond it a comparison could not compute (specs/two-party.md, section 2)."""
+        return int(2 ** (self.value_bits - 1)) - 1 - self.norm**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,11 @@ class Watchlist:
                     raise ConflictError(f"{entry} is not on the list.")
             case SetThreshold(threshold=wanted):
                 if wanted == self.threshold:
-                    raise ConflictError(f"The threshold is {wanted} already.")
+                    raise ConflictError("The list has this threshold already.")
+                if wanted > self.founding.largest_threshold:
+                    raise ConflictError(
+                        "This threshold is larger than the list's numbers can be compared with."
+                    )
 
     def templates(self) -> tuple[tuple[str, ...], I64]:
         """Entries in ascending order and their templates, int64 (entries, dimension)."""
@@ -247,6 +256,13 @@ def require_embedding_of(proposed: I16, recomputed: I16) -> None:
         raise TamperedError(
             "The proposed template is not the embedding of these photos; reject the proposal."
         )
+
+
+def require_photos(change: Change, photos: Sequence[bytes]) -> None:
+    """Raise `TamperedError` unless these are the photos that the change was signed with."""
+    signed = change.photos if isinstance(change, Add) else ()
+    if sorted(sha256(photo).digest() for photo in photos) != list(signed):
+        raise TamperedError("The photos are not those that the proposal was signed with.")
 
 
 def named(domain: str, encoding: bytes) -> bytes:

@@ -82,12 +82,25 @@ def found(
     ``threshold`` is a distance between embeddings, normalised or not as the list's are; at or
     beyond it two faces do not match.
     """
-    squared = math.ceil((threshold * scale) ** 2)
+    squared = squared_distance(threshold, scale)
     encoded = encode_founding(
         Founding(os.urandom(16), model_id, dimension, normalised, scale, norm, value_bits, squared, operators)
     )
     decode_founding(encoded)
     return encoded
+
+
+def squared_distance(distance: float, scale: int) -> int:
+    """A distance between embeddings as the squared one between templates. `UsageError` unless positive."""
+    if not (math.isfinite(distance) and 0 < distance < 1 << 20):
+        raise UsageError("A threshold is a positive distance.")
+    return math.ceil((distance * scale) ** 2)
+
+
+def distance(one: I16, other: I16, founding: Founding) -> float:
+    """How far two templates of a list are apart, as embeddings are."""
+    apart = one.astype(np.int64) - other.astype(np.int64)
+    return math.sqrt(int((apart**2).sum())) / founding.scale
 
 
 def template(founding: Founding, embeddings: Sequence[Embedding]) -> I16:

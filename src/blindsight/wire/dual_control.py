@@ -7,7 +7,7 @@ encode back to the same bytes, so that a digest names one value and a value has 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -27,11 +27,13 @@ from blindsight.core.dual_control import (
     named,
     signable,
 )
-from blindsight.core.errors import MalformedError, TamperedError
+from blindsight.core.errors import MalformedError, TamperedError, UsageError
 from blindsight.wire.fields import Fields, pack, unpack
 
 MAX_PHOTOS: Final = 8
 MAX_RECORD_BYTES: Final = 64 << 10
+MAX_FOUNDING_BYTES: Final = 1 << 10
+MAX_COPY_BYTES: Final = 1 << 30
 MAX_THRESHOLD: Final = 1 << 53
 
 _ENTRY: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -146,6 +148,12 @@ def _change_fields(change: Change) -> dict[str, Any]:
             return {"kind": "threshold", "threshold": threshold}
 
 
+def require_entry(entry: str) -> None:
+    """Raise `UsageError` for a name that no entry can have."""
+    if not _ENTRY.fullmatch(entry):
+        raise UsageError("An entry's name has 1 to 64 letters, digits and . _ - and nothing else.")
+
+
 # -- decoding ------------------------------------------------------------------------------
 
 
@@ -207,6 +215,18 @@ def decode_signed(value: Any) -> Signed:
 
 def decode_record(data: bytes, operators: tuple[bytes, bytes]) -> Record:
     """A record whose two signatures fit; whether it follows a state is `Watchlist.after`'s to say."""
+    record, proposal, verdict = _record(data)
+    proposal.require_by("proposal", operators[record.proposal.proposer])
+    verdict.require_by("verdict", operators[record.verdict.party])
+    return record
+
+
+def claimed_record(data: bytes) -> Record:
+    """What a record says, its signatures not looked at: for what was checked before, or is only shown."""
+    return _record(data)[0]
+
+
+def _record(data: bytes) -> tuple[Record, Signed, Signed]:
     if len(data) > MAX_RECORD_BYTES:
         raise MalformedError(f"A record has at most {MAX_RECORD_BYTES} bytes.")
     fields = Fields(unpack(data), "record", frozenset(_RECORD))
@@ -215,9 +235,26 @@ def decode_record(data: bytes, operators: tuple[bytes, bytes]) -> Record:
     signed = decode_signed(fields.any("proposal")), decode_signed(fields.any("verdict"))
     if encode_record(number, previous, *signed) != data:
         raise MalformedError("This record is not in the encoding that its digest is of.")
-    proposal, digest = opened_proposal(signed[0], operators)
-    verdict = opened_verdict(signed[1], operators)
-    return Record(number, previous, proposal, digest, verdict, named("record", data))
+    proposal, verdict = decode_proposal(signed[0].value), decode_verdict(signed[1].value)
+    digest = named("proposal", signed[0].value)
+    return Record(number, previous, proposal, digest, verdict, named("record", data)), *signed
+
+
+def encode_copy(founding: bytes, records: Sequence[bytes]) -> bytes:
+    """A whole list as a file that travels by hand."""
+    return pack({"kind": "copy", "founding": founding, "records": list(records)})
+
+
+def decode_copy(data: bytes) -> tuple[bytes, tuple[bytes, ...]]:
+    """Founding and records of a copy, as encodings of which nothing has been checked."""
+    if len(data) > MAX_COPY_BYTES:
+        raise MalformedError(f"A copy of a watchlist has at most {MAX_COPY_BYTES >> 20} MiB.")
+    fields = Fields(unpack(data), "copy", frozenset({"kind", "founding", "records"}))
+    _require_kind(fields, "copy")
+    records = fields.many("records", 0, 1 << 18)
+    if any(type(record) is not bytes for record in records):
+        raise MalformedError("This copy has bad records: not bytes.")
+    return fields.blob("founding", 1, MAX_FOUNDING_BYTES), tuple(records)
 
 
 def opened_proposal(signed: Signed, operators: tuple[bytes, bytes]) -> tuple[Proposal, bytes]:
