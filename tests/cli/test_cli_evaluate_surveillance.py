@@ -13,8 +13,8 @@ from real_data import DATA, needs
 
 COMMAND = ("evaluate", "surveillance")
 COSTS = (
-    "--only", "table", "--only", "entries", "--entries", "5", "--dims", "4", "--threads", "1", "--sizes", "9,5",
-    "--repeats", "1", "--batch", "2",
+    "--only", "table", "--only", "entries", "--entries", "5", "--dims", "4", "--threads", "1",
+    "--sizes", "9,5", "--repeats", "1", "--batch", "2",
 )  # fmt: skip
 REST = ("--only", "accuracy", "--only", "attack", "--scales", "40", "--entries", "20", "--hunted", "1")
 
@@ -33,12 +33,13 @@ def test_costs_with_party_processes(tmp_path):
     assert done.err == ""
 
 
-def test_accuracy_and_attack_without_photos():
+def test_accuracy_and_attack_without_photos(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     done = run(*COMMAND, *REST)
     assert done.code == 0, done.err
-    assert "generated" not in done.err
     assert "protocol equal to the integers" in done.out
-    assert "without authentication" in done.out
+    for words in ("without authentication", "moves its share by p − c (party 1)", "its checks taken out"):
+        assert words in done.out
 
 
 @pytest.mark.data
@@ -115,7 +116,8 @@ def test_stopped_it_leaves_no_process_and_no_report(tmp_path, by):
         process.send_signal(by)
         _, err = process.communicate(timeout=60)
     if by == signal.SIGINT:
-        assert process.returncode == 130
+        # Python itself ends by the signal where that came while it executed code from a string, as compilers do.
+        assert process.returncode in (130, -signal.SIGINT)
         assert err == "error: Interrupted.\n"
     while any(_alive(party) for party in parties):
         assert time.monotonic() < deadline + 60

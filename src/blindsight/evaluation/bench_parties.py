@@ -174,10 +174,13 @@ def serve(number: int, folder: str, peer: str) -> None:
         peer=(host, int(port)) if peer else None,
         on_run=told,
     )
-    # Whichever party ends first breaks the link of the other, which is no news here.
-    logging.getLogger(Party.__module__).setLevel(logging.ERROR)
-    signal.signal(signal.SIGTERM, lambda *_: party.stop())
-    threading.Thread(target=_until_closed, args=(party.stop,), daemon=True).start()
+
+    def stop(*_: object) -> None:
+        logging.disable()  # whichever party ends first breaks the link of the other, which is no news here
+        party.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_until_closed, args=(stop,), daemon=True).start()
     _say(address="{}:{}".format(*party.address))
     party.run()
 

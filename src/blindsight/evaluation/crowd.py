@@ -104,7 +104,7 @@ def crowd_of(
     )
 
 
-def generated_crowd(people: int = 300, photos: int = 4, dimension: int = 128, *, _seed: int = 4) -> Crowd:
+def generated_crowd(people: int = 300, photos: int = 3, dimension: int = 128, *, _seed: int = 4) -> Crowd:
     """Unit vectors of people who are not too easy to tell apart: for where there are no photos."""
     generator = np.random.default_rng(_seed)
     inner = min(dimension, 16)

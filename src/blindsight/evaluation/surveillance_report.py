@@ -167,9 +167,9 @@ def _accuracy(accuracy: Accuracy) -> Section:
 
 def _attacks(attacks: Attacks) -> Section:
     text = (
-        f"Hunted, one after the other: {attacks.hunted} people who are not on the list of "
-        f"{attacks.entries:,}; vectors: {attacks.source}. The corrupt party has one photo p of each; their "
-        "other photos walk by among other people. Δ = p − c, for the entry c that is farthest from p.",
+        f"People hunted, who are not on the list of {attacks.entries:,}: {attacks.hunted}; vectors: "
+        f"{attacks.source}. Of each the corrupt party has one photo p, and their other photos walk by among "
+        "other people. Δ = p − c, for the entry c that is farthest from p.",
         "Without authentication (the thesis' form: shares of x − c, squared, added, compared) both parties "
         "see an alert for c exactly where a face is close to p, and their views are equal: there is "
         "nothing to notice. Under spdz2k the honest party checks the openings before it sends any bit, and "

@@ -241,7 +241,7 @@ def attack_table(attacks: Attacks) -> Table:
     ]
     return Table(
         "corrupt-party",
-        f"A corrupt party: {attacks.entries:,} entries, {attacks.hunted} hunted people, one after the other",
+        f"A corrupt party: {attacks.entries:,} entries, {_hunted(attacks.hunted)}",
         (
             "protocol",
             "the corrupt party",
@@ -263,6 +263,10 @@ def attack_table(attacks: Attacks) -> Table:
         "match bits that reached the corrupt party in aborted runs. The last line is a control, ours without "
         "the check of openings, to see whether it is this check that stops the others.",
     )
+
+
+def _hunted(count: int) -> str:
+    return "one person hunted" if count == 1 else f"{count} people hunted, one after the other"
 
 
 def number(value: float) -> str:
