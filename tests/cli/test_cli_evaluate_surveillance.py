@@ -14,7 +14,7 @@ from real_data import DATA, needs
 COMMAND = ("evaluate", "surveillance")
 COSTS = (
     "--only", "table", "--only", "entries", "--entries", "5", "--dims", "4", "--threads", "1",
-    "--sizes", "9,5", "--repeats", "1", "--batch", "2",
+    "--sizes", "5", "--repeats", "1", "--batch", "2",
 )  # fmt: skip
 REST = ("--only", "accuracy", "--only", "attack", "--scales", "40", "--entries", "20", "--hunted", "1")
 
@@ -24,8 +24,7 @@ def test_costs_with_party_processes(tmp_path):
     assert done.code == 0, done.err
     found = done.json
     assert [line["entries"] for line in found["table"]] == [5]
-    assert [line["entries"] for line in found["entries"]] == [5, 9]
-    assert found["entries"][0] == found["table"][0]  # measured once
+    assert found["entries"] == found["table"]  # measured once
     assert 0 < found["table"][0]["online_ms"] < found["table"][0]["total_ms"]
     assert found["accuracy"] is found["attacks"] is None
     assert found["report"] == str(tmp_path / "costs.html")
@@ -59,7 +58,7 @@ def test_on_photos(tmp_path):
     assert largest["differences"] == 0
     assert "security" in refused["refused"]
     tracked = found["attacks"]["outcomes"][1]
-    assert tracked["hits_hunted"] == tracked["hunted"] == 2
+    assert tracked["hits_hunted"] == tracked["hunted"] >= 2
     assert tracked["noticed"] == 0
     assert found["attacks"]["outcomes"][4]["noticed"] == found["attacks"]["outcomes"][4]["faces"]
 
@@ -112,11 +111,11 @@ def test_stopped_it_leaves_no_process_and_no_report(tmp_path, by):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.05)
-        time.sleep(1.5)
+        time.sleep(0.5)
         process.send_signal(by)
         _, err = process.communicate(timeout=60)
     if by == signal.SIGINT:
-        # Python itself ends by the signal where that came while it executed code from a string, as compilers do.
+        # Python itself ends by the signal where that came in code from a string, as compilers make it.
         assert process.returncode in (130, -signal.SIGINT)
         assert err == "error: Interrupted.\n"
     while any(_alive(party) for party in parties):
