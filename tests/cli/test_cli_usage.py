@@ -17,7 +17,7 @@ from cli.running import BLINDSIGHT, Home, run, run_apart
 GROUPS = {
     "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
     " watchlist serve gallery subject image learn",
-    "evaluate": "lfw reid etc learning",
+    "evaluate": "lfw reid etc learning surveillance",
     "bench": "lattice seal two-party etc aggregation",
     "learn": "new run status predict",
     "people": "train enroll match",

@@ -59,7 +59,7 @@ def lfw(
     """
     output = Output(as_json)
     if report is not None:
-        _require_place(report)
+        require_place(report)
     from blindsight.evaluation.pairs import read_pairs
     from blindsight.evaluation.protected import contenders
     from blindsight.vision import open_embedder
@@ -68,7 +68,7 @@ def lfw(
     listed = read_pairs(pairs, images)
     pipeline = open_embedder(embedder)
     model = pipeline.embedder
-    known = _embedded(output, pipeline, listed, embeddings, workers)
+    known = embedded(output, pipeline, listed, embeddings, workers)
     import tempfile
 
     from blindsight.evaluation.lfw import evaluate_pairs
@@ -99,7 +99,7 @@ def lfw(
         output.show(f"The report is {clean(str(page))}.")
 
 
-def _embedded(
+def embedded(
     output: Output, pipeline: FacePipeline, listed: PairList, file: Path | None, workers: int
 ) -> PhotoEmbeddings:
     """The embeddings of all photos: from the file, or made now and written to it."""
@@ -156,7 +156,7 @@ def _show(output: Output, found: Found) -> None:
     output.show("Errors are |plain − encrypted| / |plain|; sizes are serialised.", "dim")
 
 
-def _require_place(report: Path) -> None:
+def require_place(report: Path) -> None:
     """Raise before the work what would be raised after it."""
     if report.is_dir() or report.suffix.lower() not in (".html", ".htm"):
         raise UsageError("A report is an HTML file; write a name such as lfw.html.")

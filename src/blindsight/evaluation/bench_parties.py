@@ -7,11 +7,14 @@ all signatures; this process is their camera.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -89,9 +92,10 @@ class Networked:
         for party in (1, 0):
             process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", _CODE, str(party), str(self._folder), address],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # ends when we do, also where we are killed; the party then stops
                 stdout=subprocess.PIPE,
                 text=True,
+                process_group=0,  # Ctrl-C is for us; `__exit__` ends the parties
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
             self._processes.insert(0, process)
@@ -170,9 +174,20 @@ def serve(number: int, folder: str, peer: str) -> None:
         peer=(host, int(port)) if peer else None,
         on_run=told,
     )
-    signal.signal(signal.SIGTERM, lambda *_: party.stop())
+
+    def stop(*_: object) -> None:
+        logging.disable()  # whichever party ends first breaks the link of the other, which is no news here
+        party.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_until_closed, args=(stop,), daemon=True).start()
     _say(address="{}:{}".format(*party.address))
     party.run()
+
+
+def _until_closed(then: Callable[[], None]) -> None:
+    sys.stdin.read()
+    then()
 
 
 def _say(**content: Any) -> None:

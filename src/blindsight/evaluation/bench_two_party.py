@@ -108,9 +108,11 @@ class Row:
         online_ms_batched: the same for one face of ``batch`` in one run.
         dealer_ms: making the material of one face.
         total_ms: one face: dealing, masking, sending to both parties, online, both results reported.
+        total_ms_batched: the same for one face of ``batch`` in one run.
         material_bytes: what the dealer sends for one face to the party that gets more.
         input_bytes: what the camera sends for one face to each party.
         wire_bytes: between the parties for one face, both directions together, TLS's own not counted.
+        wire_bytes_batched: the same for one face of ``batch`` in one run.
         security_bits: s.
         batch: faces in a run for ``online_ms_batched``.
         evaluate_ms: one party's comparison functions of one face, by the path in use.
@@ -125,9 +127,11 @@ class Row:
     online_ms_batched: float
     dealer_ms: float
     total_ms: float
+    total_ms_batched: float
     material_bytes: int
     input_bytes: int
     wire_bytes: int
+    wire_bytes_batched: int
     security_bits: int
     batch: int
     evaluate_ms: float
@@ -171,7 +175,7 @@ def bench_two_party(
     parties.open(dealer.grants, watchlist)
     batch = min(batch, dealer.grants[0].layout.most_faces, parties.most_faces)
     times: dict[int, list[tuple[float, float, float]]] = {1: [], batch: []}
-    wire = 0
+    wire: dict[int, int] = {}
     for count, found in times.items():
         progress(f"timing runs of {count} faces")
         for k in range(-1, repeats):  # the first one compiles
@@ -185,8 +189,7 @@ def bench_two_party(
             one, other = parties.compare(dealt.material, shared.message)
             done = time.perf_counter()
             _require_right(watchlist, faces, shared.numbers, one, other)
-            if count == 1:
-                wire = parties.wire_bytes - before
+            wire[count] = parties.wire_bytes - before
             online = done - ready if parties.online_seconds is None else parties.online_seconds
             if k >= 0:
                 found.append(((made - begun) / count, online / count, (done - begun) / count))
@@ -201,9 +204,11 @@ def bench_two_party(
         online_ms_batched=round(float(several[1]), 4),
         dealer_ms=round(float(single[0]), 4),
         total_ms=round(float(single[2]), 4),
+        total_ms_batched=round(float(several[2]), 4),
         material_bytes=layout.size(Kind.MATERIAL_1, 1),
         input_bytes=layout.size(Kind.INPUTS, 1),
-        wire_bytes=wire,
+        wire_bytes=wire[1],
+        wire_bytes_batched=-(-wire[batch] // batch),
         security_bits=params.security_bits,
         batch=batch,
         evaluate_ms=round(own, 4),

@@ -206,12 +206,12 @@ def _parts(value: Cell) -> list[object]:
     return [value, None, None]
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A cell as text: four figures of a float, no more than the sample can bear."""
     if isinstance(value, Estimate):
-        return f"{_shown(value.value)} {_shown(value.interval)}"
+        return f"{shown(value.value)} {shown(value.interval)}"
     if isinstance(value, Interval):
-        return f"[{_shown(value.low)}, {_shown(value.high)}]"
+        return f"[{shown(value.low)}, {shown(value.high)}]"
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -225,7 +225,7 @@ def _pairs(title: str, values: Mapping[str, object]) -> str:
     if not values:
         return ""
     rows = "".join(
-        f'<tr><th scope="row">{escape(str(key))}</th><td>{escape(_shown(value))}</td></tr>'
+        f'<tr><th scope="row">{escape(str(key))}</th><td>{escape(shown(value))}</td></tr>'
         for key, value in values.items()
     )
     return f'<table class="facts"><caption>{escape(title)}</caption><tbody>{rows}</tbody></table>'
@@ -238,7 +238,7 @@ def _table(table: Table) -> str:
         cells = []
         for value in row:
             kind = "" if isinstance(value, str) else ' class="n"'
-            cells.append(f"<td{kind}>{escape(_shown(value))}</td>")
+            cells.append(f"<td{kind}>{escape(shown(value))}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
     return (
