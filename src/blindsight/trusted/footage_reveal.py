@@ -278,8 +278,9 @@ def _about(item: Item) -> dict[str, Any]:
 
 def _hatched(still: Still) -> U8:
     """The pixels, uint8 (h, w, 3), with stripes where a party withheld: black might be the picture."""
-    rows, columns = np.indices(still.withheld.shape, sparse=True)
-    stripes = np.where((rows + columns) // _STRIPE % 2 == 0, np.uint8(_DARK), np.uint8(_LIGHT))
+    height, width, _ = still.pixels.shape
+    diagonals = np.arange(height)[:, np.newaxis] + np.arange(width)
+    stripes = np.where(diagonals // _STRIPE % 2 == 0, np.uint8(_DARK), np.uint8(_LIGHT))
     return np.where(still.withheld[..., np.newaxis], stripes[..., np.newaxis], still.pixels)
 
 
