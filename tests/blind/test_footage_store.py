@@ -291,9 +291,13 @@ class TestFullDisk:
         try:
             store = FootageStore(folder / "f", 0, Limits(reserve=0))
             kept = []
-            with pytest.raises(StorageFullError, match="make room"):
+
+            def fill() -> None:
                 for n in range(40):
                     kept.append(store.keep(piece(n, size=60_000)[0].encode(), "gate", CAMERA))
+
+            with pytest.raises(StorageFullError, match="make room"):
+                fill()
             assert len(kept) > 5
             assert not list(folder.glob("f/??/.*"))
             for digest in kept:

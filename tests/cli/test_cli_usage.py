@@ -16,13 +16,14 @@ from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
     "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
-    " serve gallery subject image learn",
+    " serve gallery subject image learn footage",
     "evaluate": "lfw reid etc learning",
     "bench": "lattice seal two-party etc aggregation",
     "learn": "new run status predict",
     "people": "train enroll match",
     "keys": "new operator show trust distrust",
     "serve": "matcher watchlist learner party",
+    "footage": "request consent reveal list",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "image": "key encrypt decrypt train predict",
     "subject": "list show erase check-certificate",

@@ -195,7 +195,10 @@ def _take(
             continue
         try:
             halves.append(_checked(party, parse_share(data), item.digest, asked))
-        except ProtocolError as error:
+        except MalformedError:
+            message = f"Party {party} gave something that is no share of footage."
+            found.refused.append(_about(item) | {"party": party, "message": message})
+        except TamperedError as error:
             found.refused.append(_about(item) | {"party": party, "message": error.message})
     if len(halves) < 2:
         return
