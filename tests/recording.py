@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from blindsight.blind.footage_store import kept_at, listed
 from blindsight.schemes.footage.params import Params
 from blindsight.trusted.consent import sign_consent, sign_request
 from blindsight.trusted.footage_link import FootageLink
@@ -23,6 +25,7 @@ from surveillance import Town
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+STILLS = 5
 
 
 class Studio(Town):
@@ -47,6 +50,13 @@ class Studio(Town):
         for camera in self.identities[2:]:
             made.trust(camera.folder / "certificate.pem")
         return made
+
+    def start(self, *options: str, code: str | None = None) -> None:
+        """Start both parties at once; ``options`` and ``code`` are party 0's."""
+        other = threading.Thread(target=self.serve, args=(1,))
+        other.start()
+        self.serve(0, *options, code=code)
+        other.join()
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -81,9 +91,12 @@ class Studio(Town):
             who or self.auditor, request, consents, self.addresses, [self.camera_key()], out
         )
 
-    def files(self, party: int) -> list[Path]:
-        """Of all shares that a party holds."""
-        return [p for p in (self.folder / f"data{party}" / "footage").glob("??/*") if p.is_file()]
+    def files(self, party: int, camera: str = "") -> list[Path]:
+        """Of all shares that a party holds, or of one camera's."""
+        folder = self.folder / f"data{party}" / "footage"
+        if not camera:
+            return [path for path in folder.glob("??/*") if path.is_file()]
+        return [kept_at(folder, entry.digest) for entry in listed(folder) if entry.camera == camera]
 
     def write(self, name: str, kind: str, signed: Signed) -> Path:
         path = self.folder / name
@@ -100,3 +113,8 @@ def video(folder: Path, frames: int = 72, size: tuple[int, int] = (320, 240)) ->
 def still(index: int) -> np.ndarray:
     """A frame of 120 x 90 pixels."""
     return np.ascontiguousarray(picture(index, (120, 90)))
+
+
+def stills_request(studio: Studio, **options: Any) -> Signed:
+    """For the stills of the studio that tests share, and not for its video."""
+    return studio.request(first=BEGAN + HOUR, **options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from blindsight.core.errors import (
     StorageFullError,
     TamperedError,
     TooLargeError,
+    UnauthorizedError,
     UsageError,
 )
 from blindsight.schemes.footage.public import MAX_SHARE_BYTES, Statement
@@ -119,6 +121,8 @@ class FootageService:
                 while not self._stopping.is_set():
                     if not channel.waiting(_LOOK_SECONDS):
                         continue
+                    if channel.peer.until < datetime.now(UTC):
+                        raise UnauthorizedError(f"The certificate of camera {name} has expired.")
                     with self._free:
                         data = channel.receive(MAX_SHARE_BYTES, _SECONDS)
                         answer = self._take(data, name, key)

@@ -288,15 +288,25 @@ def _hatched(still: Still) -> U8:
 
 
 def _rectangles(still: Still, shape: StillShape) -> list[list[int]]:
-    """What was withheld, as [left, top, width, height], tiles of a row together."""
-    found = []
+    """What was withheld, as [left, top, width, height] in whole tiles."""
+    found: list[list[int]] = []
     for row, tiles in enumerate(still.withheld[:: shape.tile, :: shape.tile]):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], tiles.astype(np.int8), [0]])))
         top = row * shape.tile
         for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
             left, right = start * shape.tile, min(end * shape.tile, shape.width)
-            found.append([left, top, right - left, min(shape.tile, shape.height - top)])
+            height = min(shape.tile, shape.height - top)
+            above = next((one for one in found if _continues(one, left, top, right - left)), None)
+            if above is None:
+                found.append([left, top, right - left, height])
+            else:
+                above[3] += height
     return found
+
+
+def _continues(above: list[int], left: int, top: int, width: int) -> bool:
+    """Whether a row of tiles lies right below a rectangle, and is as wide."""
+    return above[0] == left and above[2] == width and above[1] + above[3] == top
 
 
 def _png(pixels: U8) -> bytes:
