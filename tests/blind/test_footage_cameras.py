@@ -6,19 +6,24 @@ import contextlib
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from blindsight.blind.footage_service import FootageService
+from blindsight.blind.party_log import PartyLog
+from blindsight.blind.party_metrics import Metrics
 from blindsight.core.errors import (
     BlindsightError,
+    UnauthorizedError,
     UnavailableError,
 )
 from blindsight.schemes.footage.protect import share_segment
 from blindsight.schemes.footage.public import About, parse_share
-from blindsight.trusted.footage_link import FootageLink
+from blindsight.trusted.footage_link import FootageCounts, FootageLink
 from blindsight.trusted.footage_reveal import reveal_footage
 from blindsight.trusted.recorder import Recorder
 from blindsight.vision.video import frames
@@ -102,18 +107,48 @@ def test_a_party_that_knows_nothing_of_footage(studio, monkeypatch, tmp_path):
         connect(studio.identities[2], "127.0.0.1", server.port, "party0", purpose=PURPOSE)
 
 
-def test_too_much_waits_at_the_camera(town):
-    """No party is there: memory is bounded, the oldest goes, and is counted."""
-    with town.link(buffer=90_000) as link:
-        recorder = town.recorder(link)
-        for n in range(7):  # 33 kB each
-            recorder.still(still(n), at=float(n))
-        assert link.counts.offered == 7
-        assert link.counts.dropped == 5
-        assert link.waiting <= 90_000
-        town.start()
+def test_a_certificate_that_expires_while_connected(studio, tmp_path):
+    """Nothing more is taken from the camera, though the link is open."""
+    from wire.test_channel import Listening
+
+    server = Listening(studio.identities[0], "camera")
+    camera = connect(studio.identities[3], "127.0.0.1", server.port, "party0", purpose=PURPOSE)
+    server._thread.join()
+    server.channel.peer = replace(server.channel.peer, until=datetime.now(UTC))
+    log = PartyLog(tmp_path)
+    service = FootageService(0, tmp_path, log, Metrics(), (bytes(32), bytes(32)))
+    said = []
+
+    def attend():
+        try:
+            service.attend_camera(server.channel)
+        except UnauthorizedError as error:
+            said.append(error.message)
+
+    thread = threading.Thread(target=attend)
+    thread.start()
+    with camera:
+        assert parse(camera.receive(4096, 10), Ready) == Ready(0)
+        camera.send(b"BSFS", 10)
+        with pytest.raises(UnavailableError):
+            camera.receive(4096, 10)
+    thread.join(10)
+    assert said == ["The certificate of camera hall has expired."]
+    service.close()
+    log.close()
+
+
+def test_too_much_waits_at_the_camera(studio):
+    """As long as nobody takes it: memory is bounded, the oldest goes, and is counted."""
+    link = studio.link(1, buffer=90_000)
+    recorder = studio.recorder(link, 1)
+    for n in range(7):  # 33 kB each
+        recorder.still(still(n), at=float(n))
+    assert link.counts == FootageCounts(offered=7, dropped=5)
+    assert 60_000 < link.waiting <= 90_000
+    with link:
         assert link.wait_kept(20)
-        assert (link.counts.kept, link.counts.dropped) == (2, 5)
+        assert link.counts == FootageCounts(offered=7, kept=2, dropped=5)
 
 
 def test_a_live_recorder(studio, tmp_path):

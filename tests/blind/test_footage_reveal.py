@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import time
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ import PIL.Image
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from blindsight.blind.footage_store import FootageStore, listed
 from blindsight.blind.party_log import PartyLog
 from blindsight.core.errors import (
     BlindsightError,
@@ -433,8 +435,8 @@ pathlib.Path.replace = replace
 """
 
 
-def test_a_party_that_is_killed_while_it_stores(town, tmp_path):
-    """Its third share is half-way; the camera sends it again, and nothing is lost."""
+def test_a_party_that_is_killed_or_stopped_while_it_stores(town, tmp_path):
+    """Its third share is half-way; the camera sends it again, and nothing is lost. Then SIGTERM."""
     town.start(code=_DIES)
     victim = town.processes[0]
     with town.link() as link:
@@ -446,8 +448,29 @@ def test_a_party_that_is_killed_while_it_stores(town, tmp_path):
         town.serve(0)
         assert link.wait_kept(20)
         assert link.counts == FootageCounts(offered=6, kept=6)
-    assert not [p for p in town.files(0) if p.name.startswith(".")]
-    found = town.reveal(tmp_path / "out", town.request())
-    assert (len(found.items), found.gaps) == (6, [])
-    assert town.processes[0].stop() == 0
-    PartyLog(town.folder / "data0").close()  # the chain is whole
+        assert not [p for p in town.files(0) if p.name.startswith(".")]
+        found = town.reveal(tmp_path / "out", town.request())
+        assert (len(found.items), found.gaps) == (6, [])
+        stop = threading.Event()
+
+        def record():
+            while not stop.wait(0.002):
+                recorder.still(still(3), at=9.0)
+
+        thread = threading.Thread(target=record)
+        thread.start()
+        try:
+            assert until(lambda: link.counts.kept >= 10)
+            assert [process.stop() for process in town.processes] == [0, 0]
+        finally:
+            stop.set()
+            thread.join()
+        assert link.waiting > 0
+        kept = link.counts.kept
+    for party in (0, 1):
+        folder = town.folder / f"data{party}"
+        store = FootageStore(folder / "footage", party)
+        assert len(listed(folder / "footage")) >= kept
+        assert (store.found.missing, store.found.damaged) == (0, 0)
+        store.close()
+        PartyLog(folder).close()  # the chain is whole

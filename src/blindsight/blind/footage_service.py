@@ -100,7 +100,10 @@ class FootageService:
             self._idle.wait_for(lambda: not self._serving, _LAST_SECONDS)
         if self._sweeper.is_alive():
             self._sweeper.join(_SECONDS)
-        self._tell_dropped()
+        try:
+            self._tell_dropped()
+        except BlindsightError as error:
+            _log.warning("%s", error.message)
         self._store.close()
 
     # -- cameras -----------------------------------------------------------------------------
