@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from blindsight.blind.footage_service import FootageService
+from blindsight.blind.footage_store import FootageStore, kept_at
 from blindsight.blind.party_log import PartyLog
 from blindsight.blind.party_metrics import Metrics
 from blindsight.core.errors import (
@@ -134,6 +136,24 @@ def test_a_certificate_that_expires_while_connected(studio, tmp_path):
             camera.receive(4096, 10)
     thread.join(10)
     assert said == ["The certificate of camera hall has expired."]
+    service.close()
+    log.close()
+
+
+def test_what_is_missing_is_logged_at_the_start(studio, tmp_path):
+    """Footage whose file is gone; what is refused is counted by its reason."""
+    log, metrics = PartyLog(tmp_path), Metrics()
+    store, key = FootageStore(tmp_path / "footage", 1), studio.identities[3].signing_key()
+    for number in range(3):
+        share, _ = share_segment(b"footage", About("hall", number, BEGAN, BEGAN), key)
+        kept_at(tmp_path / "footage", store.keep(share.encode(), "hall", key.public_key())).unlink()
+    store.close()
+    service = FootageService(1, tmp_path, log, metrics, (bytes(32), bytes(32)))
+    service.start()
+    (line,) = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert (line["kind"], line["missing"], line["damaged"]) == ("footage-missing", 3, 0)
+    assert service._take(bytearray(b"BSFS"), "hall", key.public_key()).reason == "malformed"
+    assert metrics.registry.get_sample_value("blindsight_party_footage_total", {"end": "malformed"}) == 1.0
     service.close()
     log.close()
 

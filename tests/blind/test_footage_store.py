@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -135,6 +136,18 @@ class TestLimits:
         assert (gone.reason, gone.count, gone.oldest, gone.newest) == ("age", 2, 0.0, DAY)
         assert [entry.number for entry in listed(store._folder)] == [2]
         assert store.drop_old(8.5 * DAY) == []
+
+    def test_many_at_once(self, store, monkeypatch):
+        """More than go in one transaction, and what came at the limit stays."""
+        monkeypatch.setattr(footage_store, "_BATCH", 3)
+        for n in range(8):
+            monkeypatch.setattr(footage_store.time, "time", lambda at=n: float(at))
+            store.keep(piece(n, size=10)[0].encode(), "gate", CAMERA)
+        (gone,) = store.drop_old(7 * DAY + 7.0)
+        assert (gone.count, gone.oldest, gone.newest, gone.size) == (7, 0.0, 6.0, 7 * 4096)
+        assert [entry.number for entry in listed(store._folder)] == [7]
+        assert len(list(store._folder.glob("??/*"))) == 1
+        assert store.size == 4096
 
     def test_larger_than_all_that_may_be_kept(self, tmp_path):
         for limit in (0, 8192):
@@ -302,8 +315,8 @@ class TestFullDisk:
             assert not list(folder.glob("f/??/.*"))
             for digest in kept:
                 store.share(digest)
-            store.remove(kept[0])
-            store.remove(kept[1])
+            (gone,) = store.drop_old(time.time() + 8 * DAY)
+            assert (gone.reason, gone.count) == ("age", len(kept))
             store.keep(piece(99, size=60_000)[0].encode(), "gate", CAMERA)
             store.close()
         finally:

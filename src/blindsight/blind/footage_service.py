@@ -39,9 +39,6 @@ _SWEEP_SECONDS: Final = 60.0
 _LAST_SECONDS: Final = 5.0
 """For threads to notice that it is over, before the log is closed under them."""
 
-_AT_ONCE: Final = 8
-"""Shares that are received at once: each may take 96 MiB of memory."""
-
 _REASONS: Final = {
     MalformedError: "malformed",
     TamperedError: "tampered",
@@ -75,7 +72,6 @@ class FootageService:
         self._serving = 0
         self._cameras: dict[str, Channel] = {}
         self._others: set[Channel] = set()
-        self._free = threading.BoundedSemaphore(_AT_ONCE)
         self._told: dict[str, float] = {}
         self._gone: dict[str, Dropped] = {}
         self._gone_told = -_SWEEP_SECONDS
@@ -126,10 +122,9 @@ class FootageService:
                         continue
                     if channel.peer.until < datetime.now(UTC):
                         raise UnauthorizedError(f"The certificate of camera {name} has expired.")
-                    with self._free:
-                        data = channel.receive(MAX_SHARE_BYTES, _SECONDS)
-                        answer = self._take(data, name, key)
-                        del data
+                    data = channel.receive(MAX_SHARE_BYTES, _SECONDS)
+                    answer = self._take(data, name, key)
+                    del data  # up to 96 MiB, while the camera has nothing more to say
                     channel.send(answer.pack(), _SECONDS)
                     self._let_go()
         finally:
