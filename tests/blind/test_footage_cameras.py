@@ -34,6 +34,7 @@ from blindsight.wire.channel import connect, greet
 from blindsight.wire.footage_messages import PURPOSE, Kept, Ready, Refused
 from blindsight.wire.party_messages import parse
 from cli.running import run
+from clips import clip
 from recording import BEGAN, still
 from surveillance import PARAMS, until
 from two_parties import vectors
@@ -195,6 +196,20 @@ def test_a_live_recorder(studio, tmp_path):
     ]
     numbers = [item["number"] for item in found.items]
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_video_that_cannot_be_cut(studio, tmp_path, caplog):
+    """Raw H.264 has no time stamps: the watching goes on, it is counted, and said once."""
+    path = clip(tmp_path / "raw.h264", 24, fmt="h264")
+    with studio.link(1) as link:
+        recorder = Recorder(studio.identities[3], link)
+        assert sum(1 for _ in frames(str(path), tap=recorder.packet)) == 24
+        recorder.finish()
+    assert recorder.faults >= 20
+    assert link.counts == FootageCounts()
+    assert [record.getMessage() for record in caplog.records if "time stamps" in record.getMessage()] == [
+        "footage: the video has no time stamps to cut at; convert it to MP4."
+    ]
 
 
 def test_faces_do_not_wait_for_footage(town):
