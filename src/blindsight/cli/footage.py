@@ -242,7 +242,7 @@ def list_(
 
 _GAPS = {
     "not-held": "Party {} does not hold its share.",
-    "withheld": "Party {} gives no video, as a region is withheld and video cannot be shown in part.",
+    "withheld": "A region is withheld, and video cannot be shown in part, so none is given.",
     "damaged": "Party {}'s share is damaged on its disk.",
     "gone": "Party {} let its share go just now.",
 }
@@ -257,9 +257,8 @@ def _tell(
         reasons.setdefault(sentence(row), []).append(row)
     for reason, same in reasons.items():
         first, last = min(row["first"] for row in same), max(row["last"] for row in same)
-        output.note(
-            f"{plural(len(same), 'piece')} missing, {_brief(first)} to {_brief(last)}: {reason}", style
-        )
+        pieces = plural(len({row["digest"] for row in same}), "piece")
+        output.note(f"{pieces} missing, {_brief(first)} to {_brief(last)}: {reason}", style)
 
 
 def _brief(instant: str) -> str:
