@@ -301,6 +301,8 @@ def listing(self):
         return pack(Items(self.items[:1] * 2))
     if now[0] == "lists nothing":
         return pack(Items(()))
+    if now[0] == "lists another time":
+        return pack(Items(tuple(dataclasses.replace(item, first=0, last=0, number=0) for item in self.items)))
     if now[0] == "lists rubbish":
         return pack(Items((dataclasses.replace(self.items[0], first=5, last=4),)))
     return pack(self)
@@ -351,6 +353,9 @@ def test_a_changed_share_is_noticed_and_its_party_named(studio, tmp_path):
             "--party0", f"127.0.0.1:{studio.ports[0]}", "--party1", f"127.0.0.1:{studio.ports[1]}",
             "--identity", studio.auditor.folder, "--out", tmp_path / "cli",
         )  # fmt: skip
+        found["lists another time"] = studio.reveal(
+            tmp_path / "time", stills_request(studio, reason="lists another time")
+        )
         lies = {}
         for lie in _LIES:
             with pytest.raises(BlindsightError) as raised:
@@ -372,6 +377,8 @@ def test_a_changed_share_is_noticed_and_its_party_named(studio, tmp_path):
         assert len(refused) in halves
         assert len(refused) + len(items) == STILLS
         assert len(list((tmp_path / cheat).glob("*.png"))) == len(items)
+    honest = found["lists another time"].items
+    assert sorted(item["first"] for item in honest) == [f"2026-01-02T04:04:0{5 + n}Z" for n in range(STILLS)]
     assert shown.code == 3
     assert f"{STILLS} pieces missing" in shown.err
     assert "Party 1 gave a share that the camera did not sign." in shown.err

@@ -175,6 +175,16 @@ def test_regions_that_cannot_be(region: object) -> None:
         sign_consent(KEYS[0], asked, [(0, 0, 1, 1)] * 65)
 
 
+def test_times_beyond_all_calendars() -> None:
+    asked = request()
+    for change in (
+        {"first": 253_402_300_800_000_000, "last": 253_402_300_800_000_000},
+        {"at": 253_402_300_700, "until": 253_402_300_800},
+    ):
+        with pytest.raises(MalformedError):
+            opened_request(signed_again(asked, 0, "request", **change))
+
+
 def test_other_encodings_of_the_same_value() -> None:
     asked = request()
     value = dict(reversed(list(_map(asked.value).items())))

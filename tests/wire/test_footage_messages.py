@@ -76,6 +76,8 @@ def test_damage_is_refused_or_harmless(message) -> None:
         {"kind": "page", "after": -1},
         {"kind": "items", "items": [[bytes(32), 1, 2, 3, 4]] * (MOST_ITEMS + 1)},
         {"kind": "items", "items": [[bytes(32), 1, 3, 2, 4]]},
+        {"kind": "items", "items": [[bytes(32), 1, 2, 253_402_300_800_000_000, 4]]},
+        {"kind": "items", "items": [[bytes(32), 1, -62_135_596_800_000_001, 2, 4]]},
         {"kind": "items", "items": [[bytes(31), 1, 2, 3, 4]]},
         {"kind": "items", "items": [[bytes(32), True, 2, 3, 4]]},
         {"kind": "items", "items": [[bytes(32), 1, 2, 3]]},
