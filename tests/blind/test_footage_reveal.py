@@ -6,7 +6,9 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -19,14 +21,18 @@ from blindsight.blind.party_log import PartyLog
 from blindsight.core.errors import (
     BlindsightError,
     RefusedError,
+    TamperedError,
     UnauthorizedError,
     UnavailableError,
 )
-from blindsight.schemes.footage.public import SeedShare, Statement, parse_share
-from blindsight.trusted.consent import sign_consent
+from blindsight.schemes.footage.protect import share_still
+from blindsight.schemes.footage.public import About, SeedShare, Statement, parse_share
+from blindsight.trusted.consent import sign_consent, sign_request
 from blindsight.trusted.footage_link import FootageCounts
+from blindsight.trusted.footage_reveal import _checked
 from blindsight.vision.video import frames
 from blindsight.wire.channel import connect
+from blindsight.wire.consent import opened_request
 from blindsight.wire.footage_messages import Ask, Denied, Fetch, Granted
 from blindsight.wire.party_messages import parse
 from blindsight.wire.tls import Identity
@@ -385,6 +391,27 @@ def test_a_changed_share_is_noticed_and_its_party_named(studio, tmp_path):
     for lie, message in _LIES.items():
         assert message in lies[lie]
         assert json.loads((tmp_path / lie / "manifest.json").read_text())["stopped"] == lies[lie]
+
+
+def test_each_half_is_checked_by_itself():
+    """Also where both are wrong, and before they are put together."""
+    key, operator = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate().private_bytes_raw()
+    auditor = SimpleNamespace(role="revealer", name="auditor", fingerprint="ab" * 32)
+    asked, _ = opened_request(sign_request(operator, "gate", BEGAN, BEGAN + HOUR, auditor, "why"))
+    seed, body = share_still(still(0), About("gate", 1, BEGAN, BEGAN), key, seeded=1)
+    digest = seed.statement.digest()
+    assert _checked(1, seed, digest, asked) is seed
+    assert _checked(0, body, digest, asked) is body
+    other = share_still(still(0), About("gate", 1, BEGAN - HOUR, BEGAN - HOUR), key)[0]
+    for party, half, of, message in (
+        (1, replace(seed, seed=bytes(32)), digest, "Party 1's share"),
+        (0, replace(body, body=body.body ^ np.uint8(1)), digest, "Party 0's share"),
+        (0, seed, digest, "Party 0 gave another share"),
+        (1, seed, bytes(32), "Party 1 gave another share"),
+        (1, other, other.statement.digest(), "Party 1 gave footage that was not asked for"),
+    ):
+        with pytest.raises(TamperedError, match=message):
+            _checked(party, half, of, asked)
 
 
 def test_a_file_that_was_damaged_on_disk(studio, tmp_path):
