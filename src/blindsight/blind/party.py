@@ -15,6 +15,8 @@ from typing import Final
 
 from blindsight.blind.dual_control import WatchlistFile
 from blindsight.blind.folder import DataFolder
+from blindsight.blind.footage_service import FootageService
+from blindsight.blind.footage_store import Limits
 from blindsight.blind.party_cameras import Door
 from blindsight.blind.party_intake import Intake
 from blindsight.blind.party_list import PartyList
@@ -50,6 +52,7 @@ class Party:
         on_alert: called for each alert, from the thread that owns the link to the other party.
         on_run: called for each finished run, likewise.
         timing: how long to wait.
+        footage: how much footage is kept.
 
     Raises:
         UsageError: an argument that cannot be used.
@@ -69,6 +72,7 @@ class Party:
         on_alert: Callable[[Alert], None] = _nothing,
         on_run: Callable[[Finished], None] = _nothing,
         timing: Timing | None = None,
+        footage: Limits | None = None,
     ) -> None:
         if identity.own.role != f"party{number}":
             raise UsageError(
@@ -86,10 +90,14 @@ class Party:
             self._intake, self._lists, self.log, self.metrics, on_alert, on_run, self._changed,
             timing or Timing(),
         )  # fmt: skip
+        self._footage = FootageService(
+            number, data, self.log, self.metrics, self._file.state.founding.operators, footage
+        )
         self._listener = _bound(*listen)
         self._door = Door(
-            number, identity, self._listener, self._intake, self._lists, self.metrics, self._take_peer
-        )
+            number, identity, self._listener, self._intake, self._lists, self.metrics, self._take_peer,
+            self._footage,
+        )  # fmt: skip
         self._channels: queue.SimpleQueue[Channel] = queue.SimpleQueue()
         self._channel: Channel | None = None
         self._conversation: Conversation | None = None
@@ -106,12 +114,14 @@ class Party:
         self.log.append("opened", party=self.number)
         for receipt in self.log.not_raised():
             raise_alert(self._around, receipt)
+        self._footage.start()
         threading.Thread(target=self._door.listen, name="listener", daemon=True).start()
         try:
             self._converse()
         finally:
             self._door.close()
             self._intake.end_all("stopping")
+            self._footage.close()
             self.log.close()
             self._file.close()
             self._folder.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from blindsight.blind.footage_service import FootageService
 from blindsight.blind.party_intake import Feed, Intake, window
 from blindsight.blind.party_list import Compared, PartyList
 from blindsight.blind.party_metrics import Metrics
@@ -25,6 +26,7 @@ from blindsight.schemes.spdz2k.compute import Session
 from blindsight.schemes.spdz2k.messages import HEADER_BYTES, Header, Kind, Layout
 from blindsight.schemes.spdz2k.public import Grant, Source
 from blindsight.wire.channel import Channel, greet
+from blindsight.wire.footage_messages import PURPOSE
 from blindsight.wire.party_messages import Credit, Over, State
 from blindsight.wire.tls import Identity
 
@@ -168,8 +170,9 @@ class Door:
         lists: PartyList,
         metrics: Metrics,
         on_peer: Callable[[Channel], None],
+        footage: FootageService,
     ) -> None:
-        self.metrics = metrics
+        self.metrics, self._footage = metrics, footage
         self._party, self._identity, self._listener = party, identity, listener
         self._intake, self.lists, self._on_peer = intake, lists, on_peer
         self._lock = threading.Lock()
@@ -233,9 +236,14 @@ class Door:
 
     def _admit(self, raw: socket.socket) -> None:
         try:
-            channel = greet(self._identity, raw, *(("camera", "party0") if self._party else ("camera",)))
+            roles = ("camera", "revealer", "party0") if self._party else ("camera", "revealer")
+            channel = greet(self._identity, raw, *roles)
             if channel.peer.role == "party0":
                 self._on_peer(channel)
+            elif channel.peer.role == "revealer":
+                self._footage.attend_revealer(channel)
+            elif channel.purpose == PURPOSE:
+                self._footage.attend_camera(channel)
             else:
                 self._attend(CameraLink(channel, self._party, self._intake, self))
         except UnavailableError as error:

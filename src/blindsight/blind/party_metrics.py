@@ -30,6 +30,16 @@ class Metrics:
         self.waiting = Gauge("blindsight_party_waiting", "Faces that wait.", registry=registry)
         self.cameras = Gauge("blindsight_party_cameras", "Cameras connected.", registry=registry)
         self.agreed = Gauge("blindsight_party_agreed", "Whether faces are compared now.", registry=registry)
+        self.footage = Counter(
+            "blindsight_party_footage",
+            "Shares of footage, by what became of them.",
+            ["end"],
+            registry=registry,
+        )
+        self.footage_dropped = Counter(
+            "blindsight_party_footage_dropped", "Shares of footage let go of.", ["reason"], registry=registry
+        )
+        self.footage_bytes = Gauge("blindsight_party_footage_bytes", "Footage on disk.", registry=registry)
         self.run = Histogram(
             "blindsight_party_run_seconds", "A run, from taking it up to its result.",
             registry=registry, buckets=_SECONDS,

@@ -24,6 +24,7 @@ from blindsight.cli import (
     doctor,
     enroll,
     evaluate,
+    footage,
     gallery,
     identify,
     image,
@@ -63,6 +64,7 @@ app.add_typer(people.app, name="people")
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(watchlist.app, name="watchlist")
+app.add_typer(footage.app, name="footage")
 app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
 app.add_typer(image.app, name="image")

@@ -23,7 +23,7 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the id
 @app.command()
 def new(
     folder: Folder,
-    role: Annotated[str, typer.Option(help="party0, party1, camera or provider.")],
+    role: Annotated[str, typer.Option(help="party0, party1, camera, provider or revealer.")],
     name: Annotated[str, typer.Option(help="What the others will see: letters, digits, . _ -")],
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long the certificate is valid.")] = 365,
     as_json: Json = False,

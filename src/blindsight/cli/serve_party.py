@@ -31,6 +31,13 @@ def party(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Loopback port for Prometheus; 0 takes a free one.")
     ] = None,
+    footage_days: Annotated[
+        float, typer.Option(min=0.001, max=3650, help="Days that shares of footage are kept.")
+    ] = 7.0,
+    footage_bytes: Annotated[
+        int,
+        typer.Option(min=0, help="Bytes of footage kept; then the oldest goes. 0 keeps none."),
+    ] = 10_000_000_000,
     as_json: Json = False,
 ) -> None:
     """Compare masked faces with an agreed watchlist, together with the other party.
@@ -43,6 +50,7 @@ def party(
 
     output = Output(as_json)
     try:
+        from blindsight.blind.footage_store import Limits
         from blindsight.blind.party import Party
     except ImportError as error:
         raise UsageError(f'Serving needs {error.name}: pip install "blindsight[server]".') from error
@@ -63,8 +71,9 @@ def party(
         output.show(f"{found.at}  {clean(found.camera)}  {clean(entries)}  {found.receipt[:16]}", "bold")
 
     served = Party(
-        number, Identity(identity), watchlist, data, _address(listen),
-        None if peer is None else _address(peer), on_alert=alert,
+        number, Identity(identity), watchlist, data, address(listen),
+        None if peer is None else address(peer), on_alert=alert,
+        footage=Limits(footage_days, footage_bytes),
     )  # fmt: skip
     metrics = None if metrics_port is None else served.metrics.serve(metrics_port)
     for wanted in (signal.SIGTERM, signal.SIGINT):
@@ -80,7 +89,8 @@ def party(
     output.note("stopped")
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, as it stands on a command line; `UsageError` for anything else."""
     host, _, port = text.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UsageError(f"{text} is not a host and a port, such as 127.0.0.1:8440.")

@@ -28,10 +28,11 @@ class Channel:
     """One connection with ``peer``. Errors are `UnavailableError` where it broke or timed out.
 
     After any error the channel is to be closed: it may stand in the middle of a message.
+    ``purpose`` is one of `tls.PURPOSES`, or empty.
     """
 
-    def __init__(self, connection: ssl.SSLSocket, peer: Peer) -> None:
-        self.peer = peer
+    def __init__(self, connection: ssl.SSLSocket, peer: Peer, purpose: str = "") -> None:
+        self.peer, self.purpose = peer, purpose
         self.sent_bytes = self.received_bytes = 0
         self._socket = connection
         connection.setblocking(False)
@@ -152,8 +153,10 @@ class _Reader:
         self.done = not size
 
 
-def connect(identity: Identity, host: str, port: int, *roles: str, timeout: float = 10.0) -> Channel:
-    """Reach a trusted participant in one of these roles.
+def connect(
+    identity: Identity, host: str, port: int, *roles: str, timeout: float = 10.0, purpose: str = ""
+) -> Channel:
+    """Reach a trusted participant in one of these roles, for a ``purpose`` of `tls.PURPOSES`.
 
     Raises `UnauthorizedError` where somebody else answers, or we are not trusted there.
     """
@@ -163,7 +166,7 @@ def connect(identity: Identity, host: str, port: int, *roles: str, timeout: floa
         raise UnavailableError(
             f"{host}, port {port}, cannot be reached: {error.strerror or error}."
         ) from None
-    return _greet(identity, raw, roles, server=False)
+    return _greet(identity, raw, roles, server=False, purpose=purpose)
 
 
 def greet(identity: Identity, raw: socket.socket, *roles: str) -> Channel:
@@ -171,8 +174,10 @@ def greet(identity: Identity, raw: socket.socket, *roles: str) -> Channel:
     return _greet(identity, raw, roles, server=True)
 
 
-def _greet(identity: Identity, raw: socket.socket, roles: tuple[str, ...], *, server: bool) -> Channel:
-    context = identity.context(server)
+def _greet(
+    identity: Identity, raw: socket.socket, roles: tuple[str, ...], *, server: bool, purpose: str = ""
+) -> Channel:
+    context = identity.context(server, purpose)
     try:
         raw.settimeout(_HANDSHAKE_SECONDS)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -192,7 +197,11 @@ def _greet(identity: Identity, raw: socket.socket, roles: tuple[str, ...], *, se
     if peer is None or peer.role not in roles:
         connection.close()
         raise UnauthorizedError("The other end is not one that may connect here, or does not let us.")
-    return Channel(connection, peer)
+    agreed = connection.selected_alpn_protocol() or ""
+    if not server and agreed != purpose:
+        connection.close()
+        raise UnavailableError(f"{peer.role} {peer.name} does not know {purpose}; update Blindsight there.")
+    return Channel(connection, peer, agreed)
 
 
 def _reason(error: Exception) -> str:

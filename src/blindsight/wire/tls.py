@@ -19,13 +19,20 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from blindsight.core.errors import DuplicateError, MalformedError, NotFoundError, UsageError
 
-ROLES: Final = ("party0", "party1", "camera", "provider")
+ROLES: Final = ("party0", "party1", "camera", "provider", "revealer")
+PURPOSES: Final = ("blindsight-footage",)
+"""What a connection may be for beside the usual, said in the handshake (ALPN)."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_BYTES: Final = 16 << 10
@@ -47,6 +54,14 @@ class Peer:
         """SHA-256 of the certificate, in hex, for two people to read to each other."""
         digest = x509.load_der_x509_certificate(self.der).fingerprint(hashes.SHA256())
         return digest.hex()
+
+    @property
+    def public_key(self) -> Ed25519PublicKey:
+        """Of the certificate; a camera signs its footage with it, too."""
+        key = x509.load_der_x509_certificate(self.der).public_key()
+        if not isinstance(key, Ed25519PublicKey):
+            raise MalformedError(f"The certificate of {self.role} {self.name} has another kind of key.")
+        return key
 
 
 class Identity:
@@ -114,8 +129,18 @@ class Identity:
                 return peer
         raise NotFoundError(f"No {role} is trusted here; `blindsight keys trust` takes its certificate.")
 
-    def context(self, server: bool) -> ssl.SSLContext:
-        """TLS 1.3 only, a certificate demanded from the other end, only trusted ones accepted."""
+    def signing_key(self) -> Ed25519PrivateKey:
+        """The private key to the certificate."""
+        key = load_pem_private_key(self._key.read_bytes(), None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise MalformedError(f"{self._key} is not a key of `blindsight keys new`.")
+        return key
+
+    def context(self, server: bool, purpose: str = "") -> ssl.SSLContext:
+        """TLS 1.3 only, a certificate demanded from the other end, only trusted ones accepted.
+
+        ``purpose`` is what a client asks for: one of `PURPOSES`, or nothing.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False  # names are in the certificate that was pinned, not in the DNS
@@ -123,6 +148,9 @@ class Identity:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if server:
             context.num_tickets = 0  # every connection shows its certificate
+            context.set_alpn_protocols(PURPOSES)
+        elif purpose:
+            context.set_alpn_protocols([purpose])
         context.load_cert_chain(self._certificate, self._key)
         for peer in self.trusted():
             context.load_verify_locations(cadata=peer.der)

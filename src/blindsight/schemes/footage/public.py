@@ -35,6 +35,11 @@ LEAKAGE: Final = Leakage(
     ),
 )
 
+MAX_SHARE_BYTES: Final = 3 * MAX_PIXELS + 1024
+"""Of form 0 or 1."""
+MAX_OPENING_BYTES: Final = MAX_SHARE_BYTES + (MAX_PIXELS >> 6) * 33 + (MAX_SIDE << 8)
+"""Of form 2: 32 bytes and a bit for each tile; cut tiles at two edges come on top."""
+
 SEED_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 HASH_BYTES: Final = 32
@@ -274,7 +279,7 @@ class Opening:
 Share = SeedShare | BodyShare | Opening
 
 
-def parse_share(data: bytes) -> Share:
+def parse_share(data: bytes | bytearray | memoryview) -> Share:
     """A share of any form; raises `MalformedError` for bytes that are none."""
     reader = _Reader(data)
     if reader.take(4) != _SHARE:
@@ -326,7 +331,7 @@ def _instant(at: datetime) -> int:
 class _Reader:
     """Exact numbers of bytes from the front."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
         self._data = memoryview(data).toreadonly()
         self._at = 0
 
