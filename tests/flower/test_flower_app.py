@@ -22,12 +22,13 @@ pytest.importorskip("flwr", reason="the extra flower is not installed")
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 
 import blindsight
-from blindsight.core.errors import BlindsightError, MalformedError, UsageError
+from blindsight.core.errors import BlindsightError, MalformedError, UnavailableError, UsageError
 from blindsight.flower.client import private_sum
 from blindsight.flower.records import RECORD, record
 from blindsight.flower.strategy import PrivateSum
 from blindsight.trusted.contributor import Contributor
 from blindsight.trusted.federation import SCHEMES, found, user_file
+from blindsight.trusted.sealing import Unlock, make_key_file
 
 APP = Path(__file__).parent / "app"
 USERS = 4
@@ -153,6 +154,19 @@ def test_the_mean_of_all_users_comes_out(set_up, scheme):
         np.testing.assert_allclose(np.sort(got) if scheme == "dphe" else got,
                                    np.sort(wanted) if scheme == "dphe" else wanted)  # fmt: skip
         assert [part.dtype for part in models[number]] == [np.float64, np.float32]
+
+
+def test_locked_files_open_with_the_nodes_key_file(tmp_path):
+    key = tmp_path / "key"
+    make_key_file(key)
+    found(tmp_path / "f", "bfv", 12, USERS, 20, unlock=Unlock(key_file=key))
+    grid = Grid(tmp_path / "f", "bfv")
+    strategy = PrivateSum(tmp_path / "f/aggregator/aggregator.state", fraction_evaluate=0.0, step_timeout=0.3)
+    with pytest.raises(UnavailableError):  # no node can say who it is
+        strategy.configure_train(1, ArrayRecord(list(START)), ConfigRecord({}), grid)
+    for context in grid.nodes.values():
+        context.node_config["blindsight-key-file"] = str(key)
+    assert flat(run(strategy, grid, rounds=1)[1])[-1] == 2.5
 
 
 def test_nothing_of_one_user_reaches_the_server(set_up):
