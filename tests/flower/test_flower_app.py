@@ -171,7 +171,7 @@ def test_locked_files_open_with_the_nodes_key_file(tmp_path):
 
 def test_nothing_of_one_user_reaches_the_server(set_up):
     strategy, grid = set_up
-    run(strategy, grid)
+    run(strategy, grid, rounds=1)
     for reply in grid.seen:
         assert not reply.content.array_records
         assert not reply.content.metric_records
@@ -179,7 +179,10 @@ def test_nothing_of_one_user_reaches_the_server(set_up):
 
 @pytest.mark.parametrize(
     ("scheme", "when"),
-    [(name, when) for name in SCHEMES for when in range(7 if name == "masking" else 3)],
+    [
+        *(("masking", when) for when in range(7)),
+        *((name, when) for name in ("bfv", "dphe") for when in range(3)),
+    ],
     indirect=["scheme"],
 )
 def test_a_user_that_dies_costs_its_own_update_at_most(set_up, scheme, when):
@@ -254,8 +257,8 @@ def test_superlink_and_supernodes_and_one_of_them_dies(tmp_path, founded):
 def one_user_dies(founded, folder, scheme):
     """User 3's SuperNode is killed in the middle of its first round.
 
-    By then its ClientApp has trained and has put down that it answers this round. The sum that comes out
-    is of the three others, whatever the number of the attempt: a busy machine may cost one.
+    By then its ClientApp has trained and has put down that it answers this round. A sum comes out that is
+    of the three others; not always in the first round, as on a busy machine others may be too slow.
     """
     folder = folder / scheme
     state, out = folder / "f", folder / "out.json"
@@ -263,17 +266,15 @@ def one_user_dies(founded, folder, scheme):
     shutil.copytree(APP, folder / "app")
     with Deployment(folder) as deployment:
         deployment.start_link()
-        config = f'state="{state}/aggregator/aggregator.state" out="{out}" rounds=5 timeout=15.0'
+        config = f'state="{state}/aggregator/aggregator.state" out="{out}" rounds=12 timeout=15.0'
         deployment.start("run", "flwr", "run", folder / "app", "local", "-c", config)
         for user in range(USERS):
-            deployment.node(f"node{user}", f'blindsight-state="{user_file(state, user)}" own={user + 1}.0')
+            deployment.node(f"node{user}", f'blindsight-state="{user_file(state, user)}" own={2.0**user}')
         if scheme != "masking":
             deployment.node("holder", f'blindsight-keyholder="{state}/keyholder/keyholder.state"')
         until(lambda: Contributor(user_file(state, 3)).last == 1, 120)
         deployment.kill("node3")
-        until(lambda: len(models(out)) >= 2, 300)
-    weights, bias = models(out)[1]
-    np.testing.assert_allclose(weights + bias, np.full(12, 2.0))
+        until(lambda: any(bias == pytest.approx([7 / 3] * 2) for _, bias in models(out)), 420)
     assert Contributor(user_file(state, 3)).last == 1
 
 
