@@ -116,7 +116,7 @@ def learning(
 def _show(output: Output, found: Study) -> None:
     about = f"{clean(found.dataset)}: {found.train} training and {found.test} test images"
     output.show(f"{about}, {found.weights:,} weights")
-    right = ("users", "right %", "off", "rounds", "of users", "s", "B/weight")
+    right = ("users", "%", "off", "rounds", "of users", "s", "B/weight")
     shown = table("method", *right, right=right)
     for row in found.methods:
         protected = row.protected_rounds > 0
@@ -131,7 +131,11 @@ def _show(output: Output, found: Study) -> None:
             _number(row.bytes_per_weight, ".2f"),
         )
     output.show(shown)
-    output.show("rounds, of users: really summed under the scheme; other integers added in the open", "dim")
+    output.show(
+        "%: of the test images right; rounds, of users: really summed under the scheme, in s seconds a user\n"
+        "other integers were added in the open; where there are dashes, all of them",
+        "dim",
+    )
     costs = ("non-zero %", "right %", "DPHE s", "DPHE MB", "dense s", "dense MB")
     shown = table("alpha", *costs, right=costs)
     for line in found.sparsities:

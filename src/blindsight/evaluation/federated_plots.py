@@ -10,16 +10,20 @@ from blindsight.evaluation.figures import Plot, csv_text, finished, legible, ser
 
 
 def draw_methods(study: Study, *, name: str = "learning-users", folder: Path | None = None) -> Plot:
-    """Accuracy against the number of users; protected sums lie on the line of the real-valued one."""
-    if not study.methods:
+    """Accuracy against the number of users; protected sums lie on the line of the real-valued one.
+
+    Rows of which nothing was summed under the scheme are left out.
+    """
+    rows = [row for row in study.methods if row.protected_rounds or row.method in (TOGETHER, ALONE, REAL)]
+    if not rows:
         raise UsageError("There is nothing to draw.")
-    names = list(dict.fromkeys(row.method for row in study.methods))
+    names = list(dict.fromkeys(row.method for row in rows))
     title = f"{legible(study.dataset)}: accuracy by method"
     with sheet(6.4, 4.2) as (drawing, (axes,)):
-        numbers = sorted({row.users for row in study.methods})
+        numbers = sorted({row.users for row in rows})
         marks = iter("ovs^D<>ph*")
         for number, method in enumerate(names):
-            points = sorted((row.users, row.accuracy) for row in study.methods if row.method == method)
+            points = sorted((row.users, row.accuracy) for row in rows if row.method == method)
             places = [numbers.index(users) for users, _ in points]
             style = series(number)
             if method not in (TOGETHER, ALONE, REAL):  # equal to REAL: marks around each other, no line
@@ -33,9 +37,7 @@ def draw_methods(study: Study, *, name: str = "learning-users", folder: Path | N
         axes.set_ylabel("Test images right, %")
         axes.set_title(title)
         drawing.legend(loc="outside right upper", fontsize=9)
-        table = csv_text(
-            ("method", "users", "accuracy"), [(r.method, r.users, r.accuracy) for r in study.methods]
-        )
+        table = csv_text(("method", "users", "accuracy"), [(r.method, r.users, r.accuracy) for r in rows])
         return finished(drawing, name, title, table, folder)
 
 
@@ -46,6 +48,8 @@ def draw_sparsities(study: Study, *, name: str = "learning-sparsity", folder: Pa
     title = f"{legible(study.dataset)}: sparsity against accuracy and encryption"
     rows = sorted(study.sparsities, key=lambda row: row.nonzero)
     with sheet(6.4, 5.2, panels=2) as (drawing, (above, below)):
+        from matplotlib.ticker import LogLocator, NullFormatter
+
         shares = [row.nonzero for row in rows]
         above.plot(shares, [row.accuracy for row in rows], marker="o", **series(0))
         above.set_ylabel("Test images right, %")
@@ -57,10 +61,12 @@ def draw_sparsities(study: Study, *, name: str = "learning-sparsity", folder: Pa
         dense = [row.dense_encrypt_s for row in rows]
         below.plot(shares, dense, label="packed Paillier, dense", marker="s", **series(2))
         below.set_yscale("log")
-        below.set_xscale("symlog", linthresh=0.1)
-        below.set_xlim(0, 130)
-        ticks = [0, 0.1, 1, 10, 100]
-        below.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        below.set_xscale("log")
+        below.set_xlim(max(0.01, min(shares) / 1.5), 130)
+        for axis, steps in ((below.xaxis, (1.0, 3.0)), (below.yaxis, (1.0, 2.0, 5.0))):
+            axis.set_major_locator(LogLocator(subs=steps))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         below.set_xlabel("Weights of an update that are not zero, %")
         below.set_ylabel("A user's seconds a round")
         below.legend(fontsize=9)
