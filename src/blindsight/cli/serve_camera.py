@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _FACES = "The faces"
 _PARTIES = "The parties"
 _LOOK_SECONDS = 0.25
+_PATIENCE_SECONDS = 1.0
 
 
 def camera(
@@ -199,6 +200,8 @@ class _Said:
         """Say what changed, and every so often how far it is."""
         link, now = self._camera.link, time.monotonic()
         trouble = link.trouble
+        if trouble and self._opened is None and now - self._began < _PATIENCE_SECONDS:
+            return  # connecting takes a moment
         if trouble and trouble != self._trouble:
             self._output.line({"event": "waiting", "reason": trouble})
             self._say(f"waiting for the parties; {clean(trouble)}")

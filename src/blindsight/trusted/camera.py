@@ -239,15 +239,16 @@ class Camera:
             self.source, fps=settings.fps, strict=settings.strict, live=settings.live, tap=self._tap,
             stop=self._stop,
         )  # fmt: skip
-        tracker: Tracker | None = None
+        tracker, size = None, (0, 0)
         began, next_index = time.monotonic(), 0
         for frame in self._timed(pictures):
             if self._stop.is_set():
                 return
             if settings.realtime and not self.source.live:
                 self._stop.wait(max(0.0, began + frame.time - time.monotonic()))
-            if tracker is None:
-                height, width = frame.pixels.shape[:2]
+            height, width = frame.pixels.shape[:2]
+            if tracker is None or (width, height) != size:  # a live source may come back with another
+                size = width, height
                 tracker = Tracker(width, height, settings.tracking)
             if self.source.live:
                 self._missed += frame.index - next_index
@@ -410,8 +411,8 @@ def rehearse(pipeline: FacePipeline, clock: StageClock) -> None:
 
 
 def _wipe(array: AnyArray) -> None:
-    """Overwrite an array with zeros, read-only or not, if its memory is NumPy's own."""
+    """Overwrite an array with zeros, though it may be a read-only view, unless the memory itself is."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    if array.flags.owndata and array.flags.writeable:
+    if array.flags.writeable:
         array.fill(0)
