@@ -43,12 +43,31 @@ pytest.importorskip("av")
 LIVE = Settings(live=QUICK)
 
 
-@pytest.fixture
-def duo(tmp_path):
-    made = Duo(Town(tmp_path, cameras=("gate",), people={"somebody": listed(SOMEBODY)}))
+def _duo(folder):
+    made = Duo(Town(folder, cameras=("gate",), people={"somebody": listed(SOMEBODY)}))
     yield made
     made.stop()
     made.town.close()
+
+
+@pytest.fixture
+def own_duo(tmp_path):
+    """Parties that a test starts, stops or changes."""
+    yield from _duo(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_duo(tmp_path_factory):
+    for made in _duo(tmp_path_factory.mktemp("town")):
+        yield made.start()
+
+
+@pytest.fixture
+def duo(one_duo):
+    """Parties that serve, and raised no alert yet."""
+    for alerts in one_duo.alerts:
+        alerts.clear()
+    return one_duo
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +103,6 @@ def finish(camera, seconds=20.0):
 
 
 def test_one_person_is_one_alert(duo, films):
-    duo.start()
     with watch(duo.town, films / "somebody.mp4") as camera:
         progress = finish(camera)
     assert (progress.frames, progress.found, progress.tracks, progress.chosen) == (30, 30, 1, 1)
@@ -98,7 +116,6 @@ def test_one_person_is_one_alert(duo, films):
 
 
 def test_another_person_is_none(duo, films):
-    duo.start()
     with watch(duo.town, films / "another.mp4") as camera:
         assert finish(camera).chosen == 1
     assert camera.link.counts.answered == 1
@@ -107,7 +124,6 @@ def test_another_person_is_none(duo, films):
 
 def test_every_face_of_a_file_is_sent(duo, films):
     """A file waits for the parties, however little may wait here."""
-    duo.start()
     with watch(duo.town, films / "somebody.mp4", Settings(tracking=EVERY_FRAME), buffer=1) as camera:
         finish(camera)
     assert (camera.link.counts.answered, camera.link.counts.dropped) == (30, 0)
@@ -118,7 +134,6 @@ def test_every_face_of_a_file_is_sent(duo, films):
 
 
 def test_no_faces(duo, films):
-    duo.start()
     with watch(duo.town, films / "nobody.mp4") as camera:
         progress = finish(camera)
     assert (progress.frames, progress.found) == (30, 0)
@@ -126,7 +141,6 @@ def test_no_faces(duo, films):
 
 
 def test_damage_comes_after_the_faces_before_it(duo, films):
-    duo.start()
     with watch(duo.town, films / "damaged.mp4") as camera, pytest.raises(DamagedVideoError, match="damaged"):
         camera.wait(20)
     assert 0 < camera.progress.frames < 30
@@ -139,7 +153,6 @@ def test_a_file_that_was_cut_off(duo, films, tmp_path):
     film(tmp_path / "whole.mkv", [scene(None)] * 60)
     whole = (tmp_path / "whole.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 2 // 3])
-    duo.start()
     for name, expected in (("junk.mp4", UnreadableVideoError), ("cut.mkv", TruncatedVideoError)):
         with watch(duo.town, tmp_path / name) as camera, pytest.raises(expected):
             camera.wait(20)
@@ -153,7 +166,6 @@ def test_a_file_that_was_cut_off(duo, films, tmp_path):
 def test_a_file_that_changes_its_size(duo, films, tmp_path):
     both = (films / "live.ts").read_bytes() + (films / "small.ts").read_bytes()
     (tmp_path / "both.ts").write_bytes(both)
-    duo.start()
     with watch(duo.town, tmp_path / "both.ts") as camera, pytest.raises(VideoSizeError, match="160 x 128"):
         camera.wait(20)
     assert camera.link.counts.answered == 1
@@ -169,7 +181,6 @@ def test_a_live_source_that_changes_its_size_is_opened_again(duo, films):
         if number:
             time.sleep(5)
 
-    duo.start()
     with streaming.http_camera(play) as (address, came), watch(duo.town, address, LIVE) as camera:
         assert until(lambda: len(came) == 2 and camera.link.counts.answered >= 2)
         camera.stop()
@@ -185,7 +196,6 @@ def test_a_live_source_that_stalls_is_given_up(duo, films):
                 send(piece)
         time.sleep(5)
 
-    duo.start()
     with streaming.rtsp_camera(play) as (address, _), watch(duo.town, address, LIVE) as camera:
         with pytest.raises(VideoStalledError):
             camera.wait(20)
@@ -193,7 +203,6 @@ def test_a_live_source_that_stalls_is_given_up(duo, films):
 
 
 def test_rtsp_that_refuses(duo):
-    duo.start()
     with streaming.listening(lambda peer, _: peer.close()) as (port, came):
         with (
             watch(duo.town, f"rtsp://user:secret@127.0.0.1:{port}/x", LIVE) as camera,
@@ -219,7 +228,6 @@ def test_a_live_source_never_falls_behind(duo, films):
             send(piece)
         time.sleep(5)
 
-    duo.start()
     settings = replace(LIVE, tracking=EVERY_FRAME)
     with (
         streaming.http_camera(play) as (address, _),
@@ -233,29 +241,29 @@ def test_a_live_source_never_falls_behind(duo, films):
 # -- parties -----------------------------------------------------------------------------------
 
 
-def test_parties_that_come_later_and_go_and_come_back(duo, films):
-    with watch(duo.town, films / "somebody.mp4") as camera:
+def test_parties_that_come_later_and_go_and_come_back(own_duo, films):
+    with watch(own_duo.town, films / "somebody.mp4") as camera:
         assert until(lambda: "refused" in camera.link.trouble.lower())
         assert camera.link.trouble.startswith("party 0: 127.0.0.1, port ")
         assert camera.progress.frames == 0
-        duo.start(1)
+        own_duo.start(1)
         time.sleep(0.2)
-        duo.start(0)
+        own_duo.start(0)
         finish(camera)
-    assert names(duo)[0] == ["somebody"]
+    assert names(own_duo)[0] == ["somebody"]
 
     def play(_, send):
         for piece in streaming.paced((films / "long.ts").read_bytes(), 20.0, 500):
             send(piece)
 
     settings = replace(LIVE, tracking=EVERY_FRAME)
-    with streaming.http_camera(play) as (address, _), watch(duo.town, address, settings) as camera:
+    with streaming.http_camera(play) as (address, _), watch(own_duo.town, address, settings) as camera:
         assert until(lambda: camera.link.counts.answered > 3)
-        duo.stop(1)
+        own_duo.stop(1)
         assert until(lambda: camera.link.trouble)
         before = camera.progress.chosen
         assert until(lambda: camera.progress.chosen > before + 3)
-        duo.start(1)
+        own_duo.start(1)
         counts = camera.link.counts
         assert until(lambda: camera.link.counts.answered > counts.answered + 3)
     assert camera.link.counts.sessions == 2
@@ -265,7 +273,6 @@ def test_parties_with_another_model(duo, films):
     class Other(CoarseEmbedder):
         model_id = "other"
 
-    duo.start()
     with watch(duo.town, films / "somebody.mp4", embedder=Other()) as camera:
         with pytest.raises(ModelMismatchError, match="list is of test, this camera embeds with other"):
             camera.wait(20)
@@ -277,7 +284,6 @@ def test_parties_with_another_model(duo, films):
 
 
 def test_a_list_of_other_normalisation(duo, films):
-    duo.start()
     state = _state(duo)
 
     class Directions(CoarseEmbedder):
@@ -294,9 +300,9 @@ def _state(duo):
         return link.wait_open(20)
 
 
-def test_an_expired_certificate(duo, films):
-    duo.start()
-    town = duo.town
+def test_an_expired_certificate(own_duo, films):
+    own_duo.start()
+    town = own_duo.town
     with pytest.raises(UsageError, match="not a camera's"):
         require_valid(town.identities[0])
     party = town.identities[1]
@@ -321,7 +327,6 @@ def test_faces_out_of_range_are_refused_and_counted(duo, films, caplog):
             self.length = {1.5: 2.5, 2.5: float("nan")}.get(self.length, 1.5)
             return super().embed(image, face)
 
-    duo.start()
     settings = Settings(tracking=EVERY_FRAME)
     with watch(duo.town, films / "somebody.mp4", settings, embedder=Broken()) as camera:
         progress = finish(camera)
@@ -331,7 +336,7 @@ def test_faces_out_of_range_are_refused_and_counted(duo, films, caplog):
 
 
 @pytest.mark.parametrize("source", ["file", "live"])
-def test_parties_that_are_slow(duo, films, monkeypatch, caplog, source):
+def test_parties_that_are_slow(own_duo, films, monkeypatch, caplog, source):
     """A file waits for them; of a live source the oldest faces go, and that is counted and said."""
     prometheus = pytest.importorskip("prometheus_client")
     from blindsight.trusted.camera_metrics import CameraMetrics
@@ -344,7 +349,7 @@ def test_parties_that_are_slow(duo, films, monkeypatch, caplog, source):
     monkeypatch.setattr(party_cameras, "Session", Slow)
     monkeypatch.setattr(party_intake, "_MOST_WINDOW", 4)
     caplog.set_level(logging.WARNING)
-    duo.start()
+    own_duo.start()
     data = (films / "live.ts").read_bytes()
 
     def play(_, send):
@@ -355,7 +360,7 @@ def test_parties_that_are_slow(duo, films, monkeypatch, caplog, source):
     settings = replace(LIVE, tracking=EVERY_FRAME)
     with streaming.http_camera(play) as (address, _):
         wanted = films / "somebody.mp4" if source == "file" else address
-        with watch(duo.town, wanted, settings, buffer=4) as camera:
+        with watch(own_duo.town, wanted, settings, buffer=4) as camera:
             if source == "file":
                 finish(camera)
             else:
@@ -404,7 +409,6 @@ def test_nothing_is_kept(duo, films, monkeypatch):
 
     monkeypatch.setattr(camera_module, "quantise", quantise)
     monkeypatch.setattr(camera_link.Sharer, "share", share)
-    duo.start()
     settings = Settings(tracking=EVERY_FRAME, dummies=2, tick=0.2)
     with watch(duo.town, films / "somebody.mp4", settings, embedder=Watched()) as camera:
         assert until(lambda: camera.link.counts.sent >= 3)
@@ -428,7 +432,6 @@ def test_nothing_is_kept(duo, films, monkeypatch):
 def test_a_tap_sees_every_packet(duo, films):
     """What a recorder of footage needs: whole pieces, cut at key frames."""
     segmenter, pieces = Segmenter(0.5), []
-    duo.start()
     with watch(
         duo.town, films / "somebody.mp4", tap=lambda packet: pieces.append(segmenter.push(packet))
     ) as camera:
@@ -439,23 +442,23 @@ def test_a_tap_sees_every_packet(duo, films):
     assert pieces[-1].last == pytest.approx(1.2, abs=0.01)
 
 
-def test_it_stops_whatever_it_waits_for(duo, films):
+def test_it_stops_whatever_it_waits_for(own_duo, films):
     """Parties that never come, a silent source, a party that takes nothing: `stop` ends all of them."""
     threads = threading.active_count()
-    with watch(duo.town, films / "somebody.mp4") as camera:
+    with watch(own_duo.town, films / "somebody.mp4") as camera:
         time.sleep(0.3)
         camera.stop()
         assert camera.wait(3)
-    duo.start()
+    own_duo.start()
     with (
         streaming.http_camera(lambda *_: time.sleep(6)) as (address, _),
-        watch(duo.town, address, Settings()) as camera,
+        watch(own_duo.town, address, Settings()) as camera,
     ):
         assert until(lambda: camera.link.state is not None)
         time.sleep(0.3)
         camera.stop()
         assert camera.wait(3)
-    duo.stop()
+    own_duo.stop()
     assert until(lambda: threading.active_count() <= threads + 3)
 
 
