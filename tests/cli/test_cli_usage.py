@@ -18,7 +18,7 @@ GROUPS = {
     "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
     " serve gallery subject image learn",
     "evaluate": "lfw reid etc learning",
-    "bench": "lattice seal two-party etc aggregation",
+    "bench": "lattice seal two-party camera etc aggregation",
     "learn": "new run status predict",
     "people": "train enroll match",
     "keys": "new operator show trust distrust",

@@ -116,6 +116,9 @@ class Camera:
             the owner of the tap finishes what it has when `wait` says that the camera is done).
         clock: is told what takes how long; give the link the same one.
 
+    Attributes:
+        began, ended: on the monotonic clock, when it began to watch, and when all was answered.
+
     """
 
     def __init__(
@@ -142,6 +145,8 @@ class Camera:
         self._done = threading.Event()
         self._failure: BaseException | None = None
         self._frames = self._missed = self._found = self._tracks = self._chosen = self._refused = 0
+        self.began: float | None = None
+        self.ended: float | None = None
         self._complained, self._dropped = -math.inf, 0
         self._thread = threading.Thread(target=self._work, name="camera", daemon=True)
 
@@ -196,6 +201,7 @@ class Camera:
             with self.link, contextlib.ExitStack() as ends:
                 if not self._opened():
                     return
+                self.began = time.monotonic()
                 if self._ticks is not None:
                     ends.callback(self._ticks.close)
                     self._ticks.start()
@@ -205,6 +211,7 @@ class Camera:
                     self._deliver()
                     raise
                 self._deliver()
+                self.ended = time.monotonic()
         except BaseException as error:
             self._failure = error
             if not isinstance(error, BlindsightError):
