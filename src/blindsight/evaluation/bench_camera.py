@@ -106,6 +106,8 @@ def bench_camera(
         progress(f"scaling to {size[0]} x {size[1]}")
         video = Path(folder) / "video.mp4"
         _encode(video, itertools.islice(_repeated(parsed), count), size)
+        if not any(pipeline.faces(frame.image()) for frame in frames(str(video))):
+            raise UsageError("This detector finds no face in this video; take another of either.")
         watchlist, normalised = _strangers(pipeline.embedder, entries)
         _, addresses = parties.start(watchlist, pipeline.embedder.model_id, normalised=normalised)
         compared = [_Compared(process.stdout) for process in parties.processes]
@@ -118,8 +120,6 @@ def bench_camera(
                 Source.parse(str(video)), pipeline, link, Settings(tracking=policy), clock=clock
             )  # fmt: skip
             seconds = _run(camera)
-            if not camera.progress.found:
-                raise UsageError("This detector finds no face in this video; take another of either.")
             rows.append(_row(sending, camera, size, entries, seconds))
         sent = sum(row.faces_sent for row in rows)
         ends = time.monotonic() + _SECONDS
