@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FACES = "The faces"
 _PARTIES = "The parties"
 _LOOK_SECONDS = 0.25
-_PATIENCE_SECONDS = 1.0
+_PATIENCE_SECONDS = 10.0
 
 
 def camera(
@@ -200,8 +200,8 @@ class _Said:
         """Say what changed, and every so often how far it is."""
         link, now = self._camera.link, time.monotonic()
         trouble = link.trouble
-        if trouble and self._opened is None and now - self._began < _PATIENCE_SECONDS:
-            return  # connecting takes a moment
+        if trouble and self._opened is None and not (link.tried or now - self._began > _PATIENCE_SECONDS):
+            return  # loading and connecting take a moment
         if trouble and trouble != self._trouble:
             self._output.line({"event": "waiting", "reason": trouble})
             self._say(f"waiting for the parties; {clean(trouble)}")
@@ -244,7 +244,7 @@ class _Said:
             if counts["over"]:
                 shown["ticks"] += f"; {counts['over']:,} had more faces than dummies hide"
         took = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in seconds.items() if spent >= 0.005)
-        self._output.show(fields(**shown, time=took or "none", protection=f"{100 * share:.1f} % of the time"))
+        self._output.show(fields(**shown, time=took or "none", protection=f"{100 * share:.2f} % of the time"))
         self._output.note({"ended": "the video is over", "stopped": "stopped"}.get(reason, ""))
 
     def _counts(self) -> dict[str, Any]:

@@ -171,6 +171,13 @@ class CameraLink:
             return self._known
 
     @property
+    def tried(self) -> bool:
+        """Whether each party was reached, or failed to be, at least once."""
+        with self._lock:
+            reached = zip(self._states, self._failures, strict=True)
+            return all(state is not None or failure for state, failure in reached)
+
+    @property
     def trouble(self) -> str:
         """Why faces are not compared now, in a sentence; empty where they are."""
         with self._lock:
