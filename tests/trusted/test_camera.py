@@ -300,25 +300,59 @@ def _state(duo):
         return link.wait_open(20)
 
 
+def expire(identity):
+    """Put a certificate of last week in the place of its own."""
+    own = identity.own
+    key = load_pem_private_key((identity.folder / "key.pem").read_bytes(), None)
+    old = tls._self_signed(key, own.role, own.name, datetime.now(UTC) - timedelta(days=9), timedelta(days=8))
+    (identity.folder / "certificate.pem").write_bytes(old.public_bytes(Encoding.PEM))
+    return identity.folder / "certificate.pem"
+
+
 def test_an_expired_certificate(own_duo, films):
+    """The camera's own: refused at the start, and when it comes to that later. A party's: said."""
     own_duo.start()
     town = own_duo.town
+    party, camera = town.identities[1:]
+    valid = camera.own
+    with watch(town, films / "somebody.mp4", Settings(realtime=True)) as made:
+        assert until(lambda: made.progress.frames > 2)
+        camera.own = replace(valid, until=datetime.now(UTC) - timedelta(seconds=1))
+        with pytest.raises(UsageError, match="expired"):
+            made.wait(20)
+    camera.own = valid
+    camera.distrust("party1", "south")
+    camera.trust(expire(party))
+    with watch(town, films / "somebody.mp4") as made:
+        assert until(lambda: made.link.trouble.startswith("party 1"))
+        assert "certificate has expired" in made.link.trouble
+        assert made.progress.frames == 0
+    expire(camera)
+    with pytest.raises(UsageError, match=r"expired on .* make another"):
+        require_valid(Identity(camera.folder))
     with pytest.raises(UsageError, match="not a camera's"):
         require_valid(town.identities[0])
-    party = town.identities[1]
-    key = load_pem_private_key((party.folder / "key.pem").read_bytes(), None)
-    for own, role, name in ((town.identities[2], "camera", "gate"), (party, "party1", "south")):
-        key = load_pem_private_key((own.folder / "key.pem").read_bytes(), None)
-        old = tls._self_signed(key, role, name, datetime.now(UTC) - timedelta(days=9), timedelta(days=8))
-        (own.folder / "certificate.pem").write_bytes(old.public_bytes(Encoding.PEM))
-    with pytest.raises(UsageError, match=r"expired on .* make another"):
-        require_valid(Identity(town.identities[2].folder))
-    camera = town.identities[2]
-    camera.distrust("party1", "south")
-    camera.trust(party.folder / "certificate.pem")
-    with watch(town, films / "somebody.mp4") as made:
-        assert until(lambda: "party 1" in made.link.trouble or "refused" in made.link.trouble)
-        assert made.progress.frames == 0
+
+
+def test_sessions_that_are_refused_are_not_asked_for_without_end(duo, tmp_path, monkeypatch):
+    long = [scene(SOMEBODY)] * 250
+
+    def refuse(link, grant, session):
+        link.over(session, "refused")
+
+    settings = Settings(realtime=True, fps=1.0)
+    with watch(duo.town, film(tmp_path / "long.mp4", long), settings, most_pause=5.0) as camera:
+        monkeypatch.setattr(party_cameras.CameraLink, "_open", refuse)
+        assert until(lambda: "refuses this camera" in camera.link.trouble)
+        time.sleep(1.0)
+        assert camera.link.counts.sessions <= 6
+        monkeypatch.undo()
+        before = camera.link.counts.sessions
+        assert until(lambda: camera.link.counts.sessions > before)
+        camera.link.offer(listed(SOMEBODY)[np.newaxis])
+        assert until(lambda: camera.link.counts.answered)
+        assert camera.link.trouble == ""
+    assert camera.link.counts.lost == 1  # sent before the refusal came
 
 
 def test_faces_out_of_range_are_refused_and_counted(duo, films, caplog):

@@ -21,7 +21,6 @@ from typing import Final
 import numpy as np
 
 from blindsight.core.errors import (
-    BlindsightError,
     ModelMismatchError,
     UsageError,
     VectorError,
@@ -213,9 +212,7 @@ class Camera:
                 self._deliver()
                 self.ended = time.monotonic()
         except BaseException as error:
-            self._failure = error
-            if not isinstance(error, BlindsightError):
-                raise
+            self._failure = error  # for whoever waits
         finally:
             self._done.set()
 
@@ -251,6 +248,7 @@ class Camera:
         for frame in self._timed(pictures):
             if self._stop.is_set():
                 return
+            require_valid(self.link.identity)
             if settings.realtime and not self.source.live:
                 self._stop.wait(max(0.0, began + frame.time - time.monotonic()))
             height, width = frame.pixels.shape[:2]

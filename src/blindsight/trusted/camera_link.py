@@ -39,6 +39,7 @@ from blindsight.wire.tls import Identity
 _log = logging.getLogger(__name__)
 
 _SECONDS: Final = 30.0
+_DIAL_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 1.0
 _LEAST_PAUSE: Final = 0.1
 _WHY: Final = {
@@ -129,6 +130,8 @@ class CameraLink:
         self._states: list[State | None] = [None, None]
         self._known: State | None = None
         self._failures = ["", ""]
+        self._refused = ""
+        self._session_pause, self._session_again = _LEAST_PAUSE, 0.0
         self._session: _Session | None = None
         self._pause = [_LEAST_PAUSE, _LEAST_PAUSE]
         self._again = [0.0, 0.0]
@@ -182,7 +185,7 @@ class CameraLink:
         """Why faces are not compared now, in a sentence; empty where they are."""
         with self._lock:
             if self._agreed() is not None:
-                return ""
+                return "" if self._session is not None else self._refused
             for party, state in enumerate(self._states):
                 if state is None:
                     return f"party {party}: {self._failures[party] or 'not reached yet.'}"
@@ -205,6 +208,11 @@ class CameraLink:
         """So far."""
         with self._lock:
             return self._counts
+
+    @property
+    def identity(self) -> Identity:
+        """The camera's."""
+        return self._identity
 
     @property
     def name(self) -> str:
@@ -299,7 +307,7 @@ class CameraLink:
             if self._channels[party] is not None or time.monotonic() < self._again[party]:
                 continue
             try:
-                channel = connect(self._identity, host, port, f"party{party}", timeout=_SECONDS)
+                channel = connect(self._identity, host, port, f"party{party}", timeout=_DIAL_SECONDS)
             except ProtocolError as error:
                 _log.info("party %d: %s", party, error.message)
                 self._failures[party] = error.message
@@ -324,7 +332,8 @@ class CameraLink:
         """Wait until there is something to do, and take what the parties say."""
         open_now = [channel for channel in self._channels if channel is not None]
         ready = self._session is not None and bool(self._frames) and self._session.room > 0
-        wait = 0.0 if ready else _LOOK_SECONDS if len(open_now) == 2 else _LEAST_PAUSE
+        settled = len(open_now) == 2 and self._session is not None
+        wait = 0.0 if ready else _LOOK_SECONDS if settled else _LEAST_PAUSE
         if open_now:
             with contextlib.suppress(UnavailableError):
                 open_now[0].waiting(wait, *open_now[1:], self._woken)
@@ -360,9 +369,12 @@ class CameraLink:
             return
         elif isinstance(message, Over):
             _log.info("party %d ended the session: %s", party, message.reason)
+            if message.reason == "refused":
+                self._refused = f"party {party}: it refuses this camera's sessions; its log says why."
             self._end_session()
         else:
             session.credit[party] += message.faces
+            self._session_pause, self._refused = _LEAST_PAUSE, ""
             with self._lock:
                 before = self._owed()
                 _consume(session.unanswered[party], message.faces)
@@ -370,7 +382,7 @@ class CameraLink:
 
     def _open(self) -> None:
         """A new session, where both parties are ready for one."""
-        if self._session is not None:
+        if self._session is not None or time.monotonic() < self._session_again:
             return
         with self._lock:
             states = self._states[0], self._states[1]
@@ -471,6 +483,8 @@ class CameraLink:
             if self._session is not None:
                 self._count(lost=self._owed())
                 self._session = None
+                self._session_again = time.monotonic() + self._session_pause
+                self._session_pause = min(2 * self._session_pause, self._most_pause)
                 self._lock.notify_all()
 
     def _owed(self) -> int:
