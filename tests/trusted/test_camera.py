@@ -349,7 +349,7 @@ def test_sessions_that_are_refused_are_not_asked_for_without_end(duo, tmp_path, 
         monkeypatch.undo()
         before = camera.link.counts.sessions
         assert until(lambda: camera.link.counts.sessions > before)
-        camera.link.offer(listed(SOMEBODY)[np.newaxis])
+        camera.link.offer(listed(SOMEBODY)[None])
         assert until(lambda: camera.link.counts.answered)
         assert camera.link.trouble == ""
     assert camera.link.counts.lost == 1  # sent before the refusal came
