@@ -2,7 +2,7 @@
 
 import pytest
 
-from blindsight.core.errors import UnavailableError, UsageError
+from blindsight.core.errors import UsageError
 from blindsight.evaluation import bench_camera as bench
 from blindsight.trusted.camera_clock import PICTURES, PROTECTION, StageClock
 from cli.running import run
@@ -19,11 +19,20 @@ def folder(tmp_path_factory):
     return made
 
 
-def test_two_passes(folder):
+@pytest.fixture
+def quick(monkeypatch):
+    """The command with an embedder for generated films."""
+    monkeypatch.setattr("blindsight.vision.open_embedder", lambda name, **options: pipeline())
+
+
+def test_two_passes(folder, quick):
     """A film of ten frames, twice over, cropped to 4:3."""
-    tracked, every = bench.bench_camera(
-        str(folder / "somebody.mp4"), pipeline(), entries=7, size=(160, 120), count=20
-    )
+    told = run(
+        "bench", "camera", "--source", folder / "somebody.mp4", "--entries", 7, "--size", "160x120",
+        "--frames", 20, "--json",
+    )  # fmt: skip
+    assert told.code == 0
+    tracked, every = (bench.CameraBench(**row) for row in told.json)
     assert (tracked.sending, every.sending) == ("tracked", "every face")
     for row in (tracked, every):
         assert (row.width, row.height, row.entries, row.frames) == (160, 120, 7, 20)
@@ -38,11 +47,23 @@ def test_two_passes(folder):
     assert 1 <= tracked.faces_sent < every.faces_sent == 20
 
 
-def test_parties_that_compare_something_else_are_no_row(folder, monkeypatch):
+def test_parties_that_compare_something_else_are_no_row(folder, quick, monkeypatch):
     monkeypatch.setattr(bench, "_SECONDS", 0.2)
     monkeypatch.setattr(bench._Compared, "run", lambda self: None)
-    with pytest.raises(UnavailableError, match="did not compare all"):
-        bench.bench_camera(str(folder / "somebody.mp4"), pipeline(), entries=1, size=(160, 120), count=2)
+    told = run("bench", "camera", "--source", folder / "somebody.mp4", "--size", "160x120", "--frames", 2)
+    assert (told.code, told.out) == (3, "")
+    assert "did not compare all" in told.err
+
+
+def test_a_table(folder, quick, monkeypatch):
+    """Without a single party: what is printed of a row."""
+    row = bench.CameraBench("tracked", 640, 480, 150, 300, 10.0, 30.0, 40, 4, 0.4, *[1.5] * 8, 6.0, 0.0123)
+    monkeypatch.setattr(bench, "bench_camera", lambda *given, **more: [row])
+    told = run("bench", "camera", "--source", folder / "somebody.mp4")
+    assert told.code == 0
+    assert "1.23 %" in told.out
+    assert "detect, ms a frame" in told.out
+    assert "deal, ms a face sent" in told.out
 
 
 def test_what_cannot_be_measured(folder):

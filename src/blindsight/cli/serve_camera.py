@@ -59,7 +59,7 @@ def camera(
         float | None, typer.Option(help="Most frames a second to look at.", show_default="all")
     ] = None,
     realtime: Annotated[
-        bool, typer.Option("--realtime", help="Show a file as fast as it was filmed.")
+        bool, typer.Option("--realtime", help="Show a file no faster than it was filmed.")
     ] = False,
     dummies: Annotated[
         int,
