@@ -112,9 +112,22 @@ class Process:
 
 
 class Town:
-    """Identities, two copies of a watchlist, and the commands that serve them."""
+    """Identities, two copies of a watchlist, and the commands that serve them.
 
-    def __init__(self, folder: Path, entries: int = 10, cameras: tuple[str, ...] = ("gate",)) -> None:
+    ``people`` are on the list beside the drawn ``entries``; the list's numbers are those of ``params``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        entries: int = 10,
+        cameras: tuple[str, ...] = ("gate",),
+        *,
+        params: Params = PARAMS,
+        threshold: int = THRESHOLD,
+        model_id: str = "test",
+        people: dict[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
         self.identities = [
             Identity.create(folder / name, role, name)
@@ -124,14 +137,16 @@ class Town:
         self.operators = Operator(0, os.urandom(32)), Operator(1, os.urandom(32))
         keys = tuple(operator.public_key for operator in self.operators)
         self.founding = encode_founding(
-            Founding(os.urandom(16), "test", PARAMS.dimension, False, PARAMS.scale, PARAMS.norm,
-                     PARAMS.value_bits, THRESHOLD, keys)
+            Founding(os.urandom(16), model_id, params.dimension, False, params.scale, params.norm,
+                     params.value_bits, threshold, keys)
         )  # fmt: skip
         self.generator = np.random.default_rng(7)
-        self.listed = vectors(PARAMS, entries, self.generator)
+        self.listed = vectors(params, entries, self.generator)
         self.names = [f"person-{i:03}" for i in range(entries)]
         copies = self.copies()
         self.add(copies, self.names, self.listed)
+        if people:
+            self.add(copies, list(people), list(people.values()))
         for copy in copies:
             copy.close()
         self.processes: list[Process | None] = [None, None]

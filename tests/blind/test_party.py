@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import sys
 import threading
 import urllib.request
 from dataclasses import replace
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+import duo as duo_module
 from blindsight.blind import party_cameras
 from blindsight.blind.party import Party
 from blindsight.core.dual_control import Add, Remove, SetThreshold
@@ -28,42 +28,9 @@ from blindsight.wire import tls
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.party_messages import Over, State, parse
 from blindsight.wire.tls import Identity
-from party_process import QUICK
+from duo import Duo
 from surveillance import PARAMS, Town, until
 from two_parties import Cheat, vectors
-
-
-class Duo:
-    """Both parties in threads of this process."""
-
-    def __init__(self, town):
-        self.town = town
-        self.alerts = ([], [])
-        self.parties, self.threads = [None, None], [None, None]
-
-    def start(self, *which):
-        for number in which or (1, 0):
-            self.parties[number] = party = Party(
-                number,
-                self.town.identities[number],
-                self.town.folder / f"list{number}",
-                self.town.folder / f"data{number}",
-                ("127.0.0.1", self.town.ports[number]),
-                ("127.0.0.1", self.town.ports[1]) if number == 0 else None,
-                on_alert=self.alerts[number].append,
-                timing=QUICK,
-            )
-            self.threads[number] = threading.Thread(target=party.run)
-            self.threads[number].start()
-        return self
-
-    def stop(self, *which):
-        for number in which or (0, 1):
-            if self.parties[number] is not None:
-                self.parties[number].stop()
-                self.threads[number].join(20)
-                assert not self.threads[number].is_alive()
-                self.parties[number] = None
 
 
 @pytest.fixture
@@ -243,7 +210,7 @@ def test_photos_may_take_longer_than_a_round(duo, monkeypatch):
         return original(self, message, *rest)
 
     monkeypatch.setattr(Channel, "exchange", slowly)
-    monkeypatch.setattr(sys.modules[__name__], "QUICK", replace(QUICK, round=0.5))
+    monkeypatch.setattr(duo_module, "QUICK", replace(duo_module.QUICK, round=0.5))
     duo.start()
     copies = [party._file for party in duo.parties]
     photo = bytes(2 << 20)

@@ -54,6 +54,11 @@ class Output:
         """Something beside the result."""
         self._err.print(text, style=style or None, soft_wrap=True)
 
+    def redraw(self, text: str) -> None:
+        """Put a line in the place of the one that was drawn last; for a terminal only."""
+        self._err.file.write(f"\r\x1b[2K{clean(text)[: self._err.width - 1]}")
+        self._err.file.flush()
+
     @property
     def interactive(self) -> bool:
         """Whether somebody watches standard error."""
@@ -127,7 +132,7 @@ def clean(text: str) -> str:
 
 def plural(count: int, what: str) -> str:
     """``1 photo``, ``2 photos``, ``1,000 photos``."""
-    several = "people" if what == "person" else f"{what}s"
+    several = {"person": "people", "dummy": "dummies"}.get(what, f"{what}s")
     return f"{count:,} {what if count == 1 else several}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import socket
 import threading
 import time
@@ -30,6 +31,7 @@ from blindsight.schemes.spdz2k.deal import Dealer
 from blindsight.schemes.spdz2k.messages import Layout
 from blindsight.schemes.spdz2k.params import Params
 from blindsight.schemes.spdz2k.share import Sharer
+from blindsight.trusted.camera_clock import StageClock
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.party_messages import Credit, Over, State, parse
 from blindsight.wire.tls import Identity
@@ -37,21 +39,32 @@ from blindsight.wire.tls import Identity
 _log = logging.getLogger(__name__)
 
 _SECONDS: Final = 30.0
+_DIAL_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 1.0
 _LEAST_PAUSE: Final = 0.1
+_WHY: Final = {
+    "counterpart": "the other party is not there.",
+    "watchlist": "the parties' watchlists are not in step.",
+    "empty": "nobody is on the watchlist.",
+}
 _MOST_TOGETHER: Final = 32
 """Faces shared in one message; more would not be taken in one run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Faces, dummies not among them: offered, sent to both parties, answered, lost, dropped unsent."""
+    """Faces, dummies not among them: offered, sent to both parties, answered, lost, dropped unsent.
+
+    Beside them the dummies that were sent, and the sessions that were opened.
+    """
 
     offered: int = 0
     sent: int = 0
     answered: int = 0
     lost: int = 0
     dropped: int = 0
+    dummies: int = 0
+    sessions: int = 0
 
 
 @dataclass(slots=True)
@@ -88,6 +101,7 @@ class CameraLink:
         buffer: faces that may wait here; beyond them the oldest frame is dropped for the newest.
         ahead: faces dealt for and sent before there are any, which makes answers come sooner.
         most_pause: seconds between attempts to connect, at most.
+        clock: is told how long dealing, sharing and sending take.
 
     """
 
@@ -99,6 +113,7 @@ class CameraLink:
         buffer: int = 64,
         ahead: int = 0,
         most_pause: float = 5.0,
+        clock: StageClock | None = None,
     ) -> None:
         if identity.own.role != "camera":
             raise UsageError(f"The identity in {identity.folder} is not a camera's.")
@@ -106,11 +121,17 @@ class CameraLink:
             raise UsageError("A camera keeps at least one face waiting, and deals for no less than none.")
         self._identity, self._parties, self._buffer, self._ahead = identity, parties, buffer, ahead
         self._most_pause = most_pause
+        self._clock = clock or StageClock()
         self._lock = threading.Condition()
         self._frames: deque[_Frame] = deque()
+        self._in_hand = False  # taken from what waits, and not yet counted as sent
         self._counts = Counts()
         self._channels: list[Channel | None] = [None, None]
         self._states: list[State | None] = [None, None]
+        self._known: State | None = None
+        self._failures = ["", ""]
+        self._refused = ""
+        self._session_pause, self._session_again = _LEAST_PAUSE, 0.0
         self._session: _Session | None = None
         self._pause = [_LEAST_PAUSE, _LEAST_PAUSE]
         self._again = [0.0, 0.0]
@@ -146,6 +167,33 @@ class CameraLink:
         with self._lock:
             return self._agreed()
 
+    @property
+    def known(self) -> State | None:
+        """What a party last said that it compares with, agreed or not; None where neither was reached."""
+        with self._lock:
+            return self._known
+
+    @property
+    def tried(self) -> bool:
+        """Whether each party was reached, or failed to be, at least once."""
+        with self._lock:
+            reached = zip(self._states, self._failures, strict=True)
+            return all(state is not None or failure for state, failure in reached)
+
+    @property
+    def trouble(self) -> str:
+        """Why faces are not compared now, in a sentence; empty where they are."""
+        with self._lock:
+            if self._agreed() is not None:
+                return "" if self._session is not None else self._refused
+            for party, state in enumerate(self._states):
+                if state is None:
+                    return f"party {party}: {self._failures[party] or 'not reached yet.'}"
+            for party, state in enumerate(self._states):
+                if state is not None and not state.open:
+                    return f"party {party}: {_WHY.get(state.reason, 'it does not compare faces now.')}"
+            return "The parties have different watchlists."
+
     def wait_open(self, seconds: float) -> State:
         """Wait until faces are compared. `UnavailableError` where that takes too long."""
         with self._lock:
@@ -161,10 +209,36 @@ class CameraLink:
         with self._lock:
             return self._counts
 
+    @property
+    def identity(self) -> Identity:
+        """The camera's."""
+        return self._identity
+
+    @property
+    def name(self) -> str:
+        """The camera's, as the parties know it."""
+        return self._identity.own.name
+
+    @property
+    def waiting(self) -> int:
+        """Inputs that were offered and wait to be sent."""
+        with self._lock:
+            return sum(map(len, self._frames))
+
     def wait_answered(self, seconds: float) -> bool:
         """Wait until nothing waits here or at the parties; whether that was so in time."""
         with self._lock:
-            return self._lock.wait_for(lambda: not self._frames and not self._owed(), seconds)
+            return self._lock.wait_for(lambda: not (self._frames or self._in_hand or self._owed()), seconds)
+
+    def wait_room(self, inputs: int, seconds: float) -> bool:
+        """Wait until so many inputs can be offered and nothing is dropped for them; whether that is so.
+
+        Also true where nothing waits, however many they are.
+        """
+        with self._lock:
+            return self._lock.wait_for(
+                lambda: not self._frames or sum(map(len, self._frames)) + inputs <= self._buffer, seconds
+            )
 
     def offer(self, faces: I32, dummies: int = 0) -> int:
         """Hand over the faces of a frame, and ask for that many dummies to go with them.
@@ -180,13 +254,9 @@ class CameraLink:
             UnavailableError: nothing is known of the watchlist yet.
 
         """
-        state = self.state
+        state = self.state or self.known
         if state is None:
-            with self._lock:
-                known = next((one for one in self._states if one is not None), None)
-            if known is None:
-                raise UnavailableError("The parties have not been reached yet.")
-            state = known
+            raise UnavailableError("The parties have not been reached yet.")
         params = _params(state)
         if faces.dtype != np.int32 or faces.ndim != 2 or faces.shape[1] != params.dimension:
             raise DimensionError(f"Faces are int32 rows of {params.dimension} integers.")
@@ -196,21 +266,13 @@ class CameraLink:
             raise UsageError("There are no fewer than no dummies.")
         dropped = 0
         with self._lock:
-            for start in range(0, max(len(faces), 1), _MOST_TOGETHER):
-                piece = faces[start : start + _MOST_TOGETHER].copy()
-                if len(piece):
-                    self._frames.append(_Frame(piece, 0))
-            for _ in range(0, dummies, _MOST_TOGETHER):
-                few = min(_MOST_TOGETHER, dummies)
-                dummies -= few
-                if self._frames and len(self._frames[-1]) + few <= _MOST_TOGETHER and len(faces):
-                    self._frames[-1].dummies += few
-                else:
-                    self._frames.append(_Frame(faces[:0].copy(), few))
-            while len(self._frames) > 1 and sum(map(len, self._frames)) > self._buffer:
-                oldest = self._frames.popleft()
-                dropped += len(oldest.faces)
-                oldest.faces.fill(0)
+            if len(faces) or dummies:
+                self._frames.append(_Frame(faces.copy(), dummies))
+            while (over := sum(map(len, self._frames)) - self._buffer) > 0:
+                oldest = self._frames[0]
+                gone = self._frames.popleft() if len(self._frames) > 1 else _split(oldest, over)
+                dropped += len(gone.faces)
+                gone.faces.fill(0)
             self._count(offered=len(faces), dropped=dropped)
         self._rouse()
         return dropped
@@ -245,14 +307,16 @@ class CameraLink:
             if self._channels[party] is not None or time.monotonic() < self._again[party]:
                 continue
             try:
-                channel = connect(self._identity, host, port, f"party{party}", timeout=_SECONDS)
+                channel = connect(self._identity, host, port, f"party{party}", timeout=_DIAL_SECONDS)
             except ProtocolError as error:
                 _log.info("party %d: %s", party, error.message)
+                self._failures[party] = error.message
                 self._again[party] = time.monotonic() + self._pause[party]
                 self._pause[party] = min(2 * self._pause[party], self._most_pause)
                 continue
             self._channels[party] = channel
             self._pause[party] = _LEAST_PAUSE
+            self._failures[party] = ""
 
     def _hang_up(self, party: int) -> None:
         channel = self._channels[party]
@@ -268,7 +332,8 @@ class CameraLink:
         """Wait until there is something to do, and take what the parties say."""
         open_now = [channel for channel in self._channels if channel is not None]
         ready = self._session is not None and bool(self._frames) and self._session.room > 0
-        wait = 0.0 if ready else _LOOK_SECONDS if len(open_now) == 2 else _LEAST_PAUSE
+        settled = len(open_now) == 2 and self._session is not None
+        wait = 0.0 if ready else _LOOK_SECONDS if settled else _LEAST_PAUSE
         if open_now:
             with contextlib.suppress(UnavailableError):
                 open_now[0].waiting(wait, *open_now[1:], self._woken)
@@ -286,6 +351,7 @@ class CameraLink:
                     self._take(party, message)
             except ProtocolError as error:
                 _log.warning("party %d: %s", party, error.message)
+                self._failures[party] = error.message
                 self._end_session()
                 self._hang_up(party)
 
@@ -295,7 +361,7 @@ class CameraLink:
             if message.party != party:
                 raise ProtocolError("A party says that it is the other one.")
             with self._lock:
-                self._states[party] = message
+                self._states[party] = self._known = message
                 self._lock.notify_all()
             if session is not None and self._agreed() is None:
                 self._end_session()
@@ -303,9 +369,12 @@ class CameraLink:
             return
         elif isinstance(message, Over):
             _log.info("party %d ended the session: %s", party, message.reason)
+            if message.reason == "refused":
+                self._refused = f"party {party}: it refuses this camera's sessions; its log says why."
             self._end_session()
         else:
             session.credit[party] += message.faces
+            self._session_pause, self._refused = _LEAST_PAUSE, ""
             with self._lock:
                 before = self._owed()
                 _consume(session.unanswered[party], message.faces)
@@ -313,7 +382,7 @@ class CameraLink:
 
     def _open(self) -> None:
         """A new session, where both parties are ready for one."""
-        if self._session is not None:
+        if self._session is not None or time.monotonic() < self._session_again:
             return
         with self._lock:
             states = self._states[0], self._states[1]
@@ -324,7 +393,19 @@ class CameraLink:
         for party, grant in enumerate(session.dealer.grants):
             self._post(party, grant.to_bytes())
         with self._lock:
+            self._forget_misfits(_params(agreed))
             self._session = session
+            self._count(sessions=1)
+
+    def _forget_misfits(self, params: Params) -> None:
+        """Faces that waited for a list of other numbers fit into none of this one's sessions."""
+        fitting = [
+            frame
+            for frame in self._frames
+            if frame.faces.shape[1] == params.dimension and params.within(frame.faces)
+        ]
+        self._count(dropped=sum(len(f.faces) for f in self._frames) - sum(len(f.faces) for f in fitting))
+        self._frames = deque(fitting)
 
     def _send_frames(self) -> None:
         while (session := self._session) is not None and not self._stopping:
@@ -335,29 +416,43 @@ class CameraLink:
                     taken.append(self._frames.popleft())
                 if not taken and self._frames and room:
                     taken.append(_split(self._frames[0], room))
+                self._in_hand = bool(taken)
+                self._lock.notify_all()
             if not taken:
                 return
-            self._send(session, taken)
+            try:
+                self._send(session, taken)
+            finally:
+                with self._lock:
+                    self._in_hand = False
+                    self._lock.notify_all()
 
     def _send(self, session: _Session, frames: list[_Frame]) -> None:
+        count = sum(map(len, frames))
+        try:
+            if (lacking := count - session.sharer.stock) > 0:
+                self._deal(session, lacking)
+        except ProtocolError:
+            with self._lock:  # they were not shared, and go with the next session
+                self._frames.extendleft(reversed(frames))
+            raise
         faces = np.concatenate([frame.faces for frame in frames])
-        dummies = sum(frame.dummies for frame in frames)
-        count = len(faces) + dummies
-        if (lacking := count - session.sharer.stock) > 0:
-            self._deal(session, lacking)
-        shared = session.sharer.share(faces, dummies=dummies)
+        dummies = count - len(faces)
+        with self._clock("share"):
+            shared = session.sharer.share(faces, dummies=dummies)
         for array in (faces, *(frame.faces for frame in frames)):
             array.fill(0)
         with self._lock:
             for answers in session.unanswered:
                 answers.append((count, len(faces)))
-            self._count(sent=len(faces))
+            self._count(sent=len(faces), dummies=dummies)
         for party in (1, 0):  # party 0 leads, so the other should have them when it asks
             self._post(party, shared.message)
 
     def _deal(self, session: _Session, count: int) -> None:
-        dealt = session.dealer.deal(count)
-        session.sharer.add(dealt.masks)
+        with self._clock("deal"):
+            dealt = session.dealer.deal(count)
+            session.sharer.add(dealt.masks)
         for party in (1, 0):
             self._post(party, dealt.material[party])
             session.credit[party] -= count
@@ -376,8 +471,10 @@ class CameraLink:
         try:
             if channel is None:
                 raise UnavailableError("A party is gone.")
-            channel.send(message, _SECONDS)
-        except ProtocolError:
+            with self._clock("send"):
+                channel.send(message, _SECONDS)
+        except ProtocolError as error:
+            self._failures[party] = error.message
             self._hang_up(party)
             raise
 
@@ -386,6 +483,8 @@ class CameraLink:
             if self._session is not None:
                 self._count(lost=self._owed())
                 self._session = None
+                self._session_again = time.monotonic() + self._session_pause
+                self._session_pause = min(2 * self._session_pause, self._most_pause)
                 self._lock.notify_all()
 
     def _owed(self) -> int:
@@ -415,12 +514,26 @@ def _params(state: State) -> Params:
     return Params(state.dimension, state.scale, state.norm, state.value_bits)
 
 
-def _split(frame: _Frame, room: int) -> _Frame:
-    """Take the first inputs of a frame out of it."""
-    faces = frame.faces[:room].copy()
-    dummies = min(room - len(faces), frame.dummies)
-    frame.faces, frame.dummies = frame.faces[len(faces) :].copy(), frame.dummies - dummies
-    return _Frame(faces, dummies)
+def _split(frame: _Frame, count: int) -> _Frame:
+    """Take that many inputs out of a frame.
+
+    Which of them are faces is drawn: were they first or last, the place in the sequence of
+    messages would say so.
+    """
+    faces = _drawn(len(frame.faces), frame.dummies, count)
+    taken = _Frame(frame.faces[:faces].copy(), count - faces)
+    rest = frame.faces[faces:].copy()
+    frame.faces.fill(0)
+    frame.faces, frame.dummies = rest, frame.dummies - taken.dummies
+    return taken
+
+
+def _drawn(faces: int, dummies: int, count: int) -> int:
+    """How many faces are among ``count`` inputs drawn without replacement."""
+    found = 0
+    for left in range(faces + dummies, faces + dummies - count, -1):
+        found += secrets.randbelow(left) < faces - found
+    return found
 
 
 def _consume(answers: deque[tuple[int, int]], faces: int) -> None:

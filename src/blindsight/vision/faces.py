@@ -167,15 +167,16 @@ class FacePipeline:
 
     def all_faces(self, image: Image) -> list[tuple[Face, Embedding]]:
         """Every face with its embedding, the largest first; an empty list where there is none."""
-        return [(face, self.embedder.embed(image, face)) for face in self._usable(image)]
+        return [(face, self.embedder.embed(image, face)) for face in self.faces(image)]
 
-    def _usable(self, image: Image) -> list[Face]:
+    def faces(self, image: Image) -> list[Face]:
+        """Every face of at least ``min_face`` pixels, not embedded, the largest first."""
         faces = self.detector.detect(image)
         kept = [face for face in faces if min(face.box.width, face.box.height) >= self.min_face]
         return sorted(kept, key=lambda face: (-face.box.width * face.box.height, face.box.left, face.box.top))
 
     def _found(self, image: Image) -> list[Face]:
-        faces = self._usable(image)
+        faces = self.faces(image)
         if not faces:
             raise NoFaceError(
                 f"No face was found in {image.source}; use a sharp photo of one face, seen from "

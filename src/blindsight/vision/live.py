@@ -25,6 +25,8 @@ _NETWORK_OPTIONS: Final = {
     "analyzeduration": "1000000",  # microseconds of stream to look at before the first frame
 }
 
+_LOOK_SECONDS: Final = 0.2
+
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
@@ -51,20 +53,25 @@ class LiveSettings:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What to read: ``name`` is for messages, ``device`` says whether it is one of this machine."""
+    """What to read: ``name`` is for messages, ``device`` says whether it is one of this machine.
+
+    ``stop`` ends it, whenever it is set.
+    """
 
     address: str = field(repr=False)
     name: str
     device: bool
     max_pixels: int
     tap: Tap | None = None
+    stop: threading.Event | None = None
 
 
 def live_pictures(reading: Reading, settings: LiveSettings, fps: float | None) -> Iterator[Picture]:
     """The newest picture whenever one is asked for, at most ``fps`` a second; never one twice.
 
-    ``time`` is this machine's monotonic clock, 0 at the first picture. Ends only by raising:
-    `VideoStalledError`, `VideoEndedError`, or what no further attempt would mend.
+    ``time`` is this machine's monotonic clock, 0 at the first picture. Ends when ``reading.stop`` is
+    set, and else only by raising: `VideoStalledError`, `VideoEndedError`, or what no further attempt
+    would mend.
     """
     reader = _Reader(reading, settings)
     reader.start()
@@ -72,7 +79,10 @@ def live_pictures(reading: Reading, settings: LiveSettings, fps: float | None) -
         begin: float | None = None
         due = 0.0
         while True:
-            at, picture = reader.newest(not_before=due)
+            newest = reader.newest(not_before=due)
+            if newest is None:
+                return
+            at, picture = newest
             begin = at if begin is None else begin
             due = 0.0 if fps is None else at + 1.0 / fps
             yield Picture(at - begin, picture.index, picture.coded)
@@ -92,21 +102,30 @@ class _Reader(threading.Thread):
         self._failed: BlindsightError | None = None
         self._count = 0
 
-    def newest(self, not_before: float) -> tuple[float, Picture]:
-        """Take the newest picture and its arrival, ``not_before`` or later; raises what ended the source."""
+    def newest(self, not_before: float) -> tuple[float, Picture] | None:
+        """Take the newest picture and its arrival, ``not_before`` or later; raises what ended the source.
+
+        None where it was told to stop.
+        """
+        stop = self._reading.stop
         with self._changed:
-            while True:
+            while stop is None or not stop.is_set():
                 if self._newest is not None and self._newest[0] >= not_before:
                     taken, self._newest = self._newest, None
                     return taken
                 if self._failed is not None:
                     raise self._failed
-                self._changed.wait()
+                self._changed.wait(None if stop is None else _LOOK_SECONDS)
+            return None
 
     def stop(self) -> None:
-        """Let go of the source; returns when the connection is closed, or is about to time out."""
+        """Let go of the source; returns when the connection is closed, or is about to time out.
+
+        Who asked for it by ``stop`` does not wait so long: the thread ends on its own.
+        """
         self._stopping.set()
-        self.join(self._settings.stall + 1.0)
+        hurried = self._reading.stop is not None and self._reading.stop.is_set()
+        self.join(1.0 if hurried else self._settings.stall + 1.0)
 
     def run(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ def frames(
     max_pixels: int = MAX_PIXELS,
     live: LiveSettings | None = None,
     tap: Tap | None = None,
+    stop: threading.Event | None = None,
 ) -> Iterator[Frame]:
     """The frames of a source, one after the other; close the iterator to let go of it.
 
@@ -114,6 +116,7 @@ def frames(
         live: how long to wait for a live source, and how often to connect again.
         tap: is shown every encoded packet, for instance `Segmenter.push`; of a live source in
             the thread that reads it. What it raises ends the source. Folders have no packets.
+        stop: set from another thread, it ends a live source that is being waited for.
 
     Raises, when the first frame is asked for or at the frame that it concerns:
         UsageError: an unknown scheme, or ``fps`` not above 0.
@@ -132,7 +135,7 @@ def frames(
     pictures: Iterator[Picture]
     if chosen.live:
         settings = live or LiveSettings()
-        reading = Reading(chosen.address, chosen.name, chosen.kind == "device", max_pixels, tap)
+        reading = Reading(chosen.address, chosen.name, chosen.kind == "device", max_pixels, tap, stop)
         pictures = live_pictures(reading, settings, fps)
     else:
         pictures = _thinned(_file(Path(chosen.address), max_pixels, strict, tap), fps)
