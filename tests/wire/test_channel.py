@@ -90,6 +90,39 @@ def test_two_large_messages_at_once(parties):
         assert answers == [big[::-1]]
 
 
+def test_messages_that_share_records_and_such_that_come_in_pieces(parties):
+    """Where a record of TLS ends says nothing about where a message does."""
+    client, server = both(*parties)
+    several = [b"one", b"", os.urandom(20_000), b"four", os.urandom(40_000), b"x"]
+    stream = b"".join(struct.pack("<I", len(message)) + message for message in several)
+    with client, server:
+        client._socket.setblocking(True)
+        for cut in (len(stream), 1, 7, 5000):
+            sender = threading.Thread(
+                target=lambda cut=cut: [
+                    client._socket.sendall(stream[at : at + cut])
+                    for at in range(0, len(stream) if cut > 1 else 60, cut)
+                ]
+            )
+            sender.start()
+            if cut == 1:  # a byte a record, and the rest at once
+                assert [server.receive(9, 20) for _ in range(2)] == several[:2]
+                sender.join(20)
+                client._socket.sendall(stream[60:])
+                assert [bytes(server.receive(1 << 16, 20)) for _ in several[2:]] == several[2:]
+            else:
+                assert [bytes(server.receive(1 << 16, 20)) for _ in several] == several
+                sender.join(20)
+        assert not server.waiting(0)
+        client._socket.sendall(stream[:11])
+        assert server.receive(3, 5) == b"one"
+        assert server.waiting(0)  # what was read with the first is not forgotten
+        assert server.receive(0, 5) == b""
+        client._socket.sendall(b"\x01")
+        with pytest.raises(UnavailableError, match="in time"):
+            server.receive(1, 0.2)
+
+
 def test_a_message_over_the_limit_is_not_read(parties):
     client, server = both(*parties)
     with client, server:

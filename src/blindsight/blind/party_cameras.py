@@ -50,6 +50,7 @@ class CameraLink:
         self._credits: deque[tuple[bytes, int]] = deque()
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
+        self._woken.setblocking(False)
         self._closing = False
         self._feed: Feed | None = None
 
@@ -80,6 +81,8 @@ class CameraLink:
                 self._flush()
                 if self._channel.waiting(_CREDIT_SECONDS, self._woken):
                     self._take(self._channel.receive(self._most(), _SECONDS))
+                else:
+                    self._calm()
         finally:
             if self._feed is not None:
                 self._intake.end(self._feed, "gone")
@@ -87,10 +90,12 @@ class CameraLink:
             self._wake.close()
             self._woken.close()
 
-    def _flush(self) -> None:
+    def _calm(self) -> None:
+        """Take in what woke this thread. Not between two messages: a run may have just begun on them."""
         with contextlib.suppress(BlockingIOError):
-            self._woken.setblocking(False)
             self._woken.recv(4096)
+
+    def _flush(self) -> None:
         owed: dict[bytes, int] = {}
         while self._credits:
             session, faces = self._credits.popleft()
