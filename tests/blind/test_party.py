@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from blindsight.blind import party_cameras
+from blindsight.blind import party_door
 from blindsight.blind.party import Party
 from blindsight.core.dual_control import Remove, SetThreshold
 from blindsight.core.errors import TamperedError, UnauthorizedError, UnavailableError, UsageError
@@ -328,7 +328,7 @@ def test_a_cheat_is_caught(duo, monkeypatch, cheater, cheat, reason):
         kind = cheat
 
     monkeypatch.setattr(
-        party_cameras, "Session", lambda grant, w: (Cheating if grant.party == cheater else Session)(grant, w)
+        party_door, "Session", lambda grant, w: (Cheating if grant.party == cheater else Session)(grant, w)
     )
     duo.start()
     honest = 1 - cheater

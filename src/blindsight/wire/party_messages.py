@@ -17,6 +17,7 @@ from blindsight.wire.fields import Fields, pack, unpack
 
 VERSION: Final = 1
 MOST_IN_RUN: Final = 32
+MOST_DEALT: Final = 1024
 MOST_WAITING: Final = 256
 MOST_RECORDS: Final = 64
 MAX_PHOTO_BYTES: Final = 8 << 20
@@ -108,6 +109,47 @@ class Over(Message):
     @classmethod
     def read(cls, found: Fields) -> Self:
         return cls(found.blob("session", 16, 16), found.text("reason", _REASON))
+
+
+@dataclass(frozen=True, slots=True)
+class Deal(Message):
+    """A camera wants so many faces dealt for, in this session; in a new one where it is zeros."""
+
+    kind: ClassVar[str] = "deal"
+    session: bytes
+    digest: bytes
+    faces: int
+
+    @classmethod
+    def read(cls, found: Fields) -> Self:
+        faces = found.integer("faces", 1, MOST_DEALT)
+        return cls(found.blob("session", 16, 16), found.blob("digest", 32, 32), faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Message):
+    """A provider has opened a session for a camera, against the watchlist with this digest."""
+
+    kind: ClassVar[str] = "opened"
+    session: bytes
+    digest: bytes
+
+    @classmethod
+    def read(cls, found: Fields) -> Self:
+        return cls(found.blob("session", 16, 16), found.blob("digest", 32, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Message):
+    """A party has the material of all faces below this number."""
+
+    kind: ClassVar[str] = "stored"
+    session: bytes
+    below: int
+
+    @classmethod
+    def read(cls, found: Fields) -> Self:
+        return cls(found.blob("session", 16, 16), found.integer("below", 1))
 
 
 @dataclass(frozen=True, slots=True)
