@@ -22,7 +22,7 @@ GROUPS = {
     "learn": "new run status predict",
     "people": "train enroll match",
     "keys": "new operator show trust distrust",
-    "serve": "matcher watchlist learner party",
+    "serve": "matcher watchlist learner party provider",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "image": "key encrypt decrypt train predict",
     "subject": "list show erase check-certificate",

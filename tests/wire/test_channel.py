@@ -123,6 +123,37 @@ def test_messages_that_share_records_and_such_that_come_in_pieces(parties):
             server.receive(1, 0.2)
 
 
+def test_asking_for_a_message_that_has_not_come_whole(parties):
+    client, server = both(*parties)
+    message = os.urandom(30_000)
+    framed = struct.pack("<I", len(message)) + message
+    with client, server:
+        assert server.poll(30_000) is None
+        client._socket.setblocking(True)
+        for start, end in ((0, 2), (2, 5), (5, 20_000)):
+            client._socket.sendall(framed[start:end])
+            assert server.waiting(5)
+            assert server.poll(30_000) is None
+            assert not server.waiting(0)  # a piece of a message alone keeps nobody awake
+        client._socket.sendall(framed[20_000:] + struct.pack("<I", 3) + b"one" + struct.pack("<I", 4))
+        assert server.waiting(5)
+        while (found := server.poll(30_000)) is None:
+            pass
+        assert found == message
+        while (found := server.poll(3)) is None:
+            pass
+        assert found == b"one"
+        client._socket.sendall(b"x")
+        assert server.waiting(5)
+        with pytest.raises(MalformedError, match="limit"):
+            while server.poll(3) is None:
+                pass
+        client.close()
+        with pytest.raises(UnavailableError, match="broke"):
+            while server.poll(9) is None:
+                pass
+
+
 def test_a_message_over_the_limit_is_not_read(parties):
     client, server = both(*parties)
     with client, server:

@@ -63,14 +63,13 @@ def party(
         output.show(f"{found.at}  {clean(found.camera)}  {clean(entries)}  {found.receipt[:16]}", "bold")
 
     served = Party(
-        number, Identity(identity), watchlist, data, _address(listen),
-        None if peer is None else _address(peer), on_alert=alert,
+        number, Identity(identity), watchlist, data, address(listen),
+        None if peer is None else address(peer), on_alert=alert,
     )  # fmt: skip
     metrics = None if metrics_port is None else served.metrics.serve(metrics_port)
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: served.stop())
-    host, port = served.address
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    shown = shown_address(served.address)
     output.line({"event": "listening", "party": number, "address": shown, "metrics_port": metrics})
     output.show(f"party {number}, listening on {shown}", "bold")
     output.show(
@@ -80,8 +79,15 @@ def party(
     output.note("stopped")
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(text: str) -> tuple[str, int]:
+    """HOST:PORT as its two parts."""
     host, _, port = text.rpartition(":")
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UsageError(f"{text} is not a host and a port, such as 127.0.0.1:8440.")
     return host.strip("[]"), int(port)
+
+
+def shown_address(bound: tuple[str, int]) -> str:
+    """The other way about."""
+    host, port = bound
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -51,6 +51,16 @@ class Channel:
         """Send one message and take one, at the same time."""
         return self._run(message, at_most, timeout)
 
+    def poll(self, at_most: int) -> bytearray | None:
+        """As `receive`, but None where the whole of a message has not come yet; what has come is kept."""
+        try:
+            message = self._inbox.take(at_most, True)
+        except (OSError, ValueError) as error:
+            raise _broken(error) from None
+        if message is not None:
+            self.received_bytes += _LENGTH.size + len(message)
+        return message
+
     def waiting(self, timeout: float, *others: Channel | socket.socket) -> bool:
         """Whether something arrives within ``timeout`` seconds (the end of the connection, too).
 
@@ -141,8 +151,9 @@ class _Inbox:
 
     @property
     def held(self) -> bool:
-        """Whether bytes were read that belong to no message yet."""
-        return self._end > self._start
+        """Whether a whole message is here that was read along with the last one."""
+        here = self._end - self._start - _LENGTH.size
+        return here >= 0 and _LENGTH.unpack_from(self._record, self._start)[0] <= here
 
     def take(self, at_most: int, readable: bool) -> bytearray | None:
         """The next message, if all of it has come in by now; ``readable`` says that there is more."""
