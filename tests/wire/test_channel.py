@@ -123,6 +123,12 @@ def test_messages_that_share_records_and_such_that_come_in_pieces(parties):
             server.receive(1, 0.2)
 
 
+def polled(channel, at_most):
+    while (found := channel.poll(at_most)) is None:
+        pass
+    return found
+
+
 def test_asking_for_a_message_that_has_not_come_whole(parties):
     client, server = both(*parties)
     message = os.urandom(30_000)
@@ -137,21 +143,15 @@ def test_asking_for_a_message_that_has_not_come_whole(parties):
             assert not server.waiting(0)  # a piece of a message alone keeps nobody awake
         client._socket.sendall(framed[20_000:] + struct.pack("<I", 3) + b"one" + struct.pack("<I", 4))
         assert server.waiting(5)
-        while (found := server.poll(30_000)) is None:
-            pass
-        assert found == message
-        while (found := server.poll(3)) is None:
-            pass
-        assert found == b"one"
+        assert polled(server, 30_000) == message
+        assert polled(server, 3) == b"one"
         client._socket.sendall(b"x")
         assert server.waiting(5)
         with pytest.raises(MalformedError, match="limit"):
-            while server.poll(3) is None:
-                pass
+            polled(server, 3)
         client.close()
         with pytest.raises(UnavailableError, match="broke"):
-            while server.poll(9) is None:
-                pass
+            polled(server, 9)
 
 
 def test_a_message_over_the_limit_is_not_read(parties):

@@ -141,6 +141,9 @@ class Party:
                 continue
             if channel is None:
                 continue
+            _log.info(
+                "%s is connected, key exchange %s", channel.peer.role, channel.group or "as OpenSSL chose"
+            )
             conversation = Conversation(self.number, channel, self._around)
             self._channel, self._conversation = channel, conversation
             try:

@@ -39,6 +39,12 @@ class Channel:
         self._inbox = _Inbox(peer.name, connection)
         connection.setblocking(False)
 
+    @property
+    def group(self) -> str:
+        """The group of the key exchange; empty where this Python does not tell (before 3.15)."""
+        tell = getattr(self._socket, "group", None)
+        return str(tell() or "") if callable(tell) else ""
+
     def send(self, message: bytes | bytearray, timeout: float | None = None) -> None:
         """Send one message."""
         self._run(message, None, timeout)

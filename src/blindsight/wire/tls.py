@@ -115,7 +115,11 @@ class Identity:
         raise NotFoundError(f"No {role} is trusted here; `blindsight keys trust` takes its certificate.")
 
     def context(self, server: bool) -> ssl.SSLContext:
-        """TLS 1.3 only, a certificate demanded from the other end, only trusted ones accepted."""
+        """TLS 1.3 only, a certificate demanded from the other end, only trusted ones accepted.
+
+        No group is named for the key exchange: OpenSSL's own order begins with a hybrid of X25519 and
+        ML-KEM where it has one (3.5), and a list here would shut out the next.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.check_hostname = False  # names are in the certificate that was pinned, not in the DNS
