@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import threading
 import urllib.request
 from datetime import UTC, datetime, timedelta
 
@@ -25,42 +24,9 @@ from blindsight.wire import tls
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.party_messages import Over, State, parse
 from blindsight.wire.tls import Identity
-from party_process import QUICK
+from duo import Duo, strangers
 from surveillance import PARAMS, Town, until
-from two_parties import Cheat, vectors
-
-
-class Duo:
-    """Both parties in threads of this process."""
-
-    def __init__(self, town):
-        self.town = town
-        self.alerts = ([], [])
-        self.parties, self.threads = [None, None], [None, None]
-
-    def start(self, *which):
-        for number in which or (1, 0):
-            self.parties[number] = party = Party(
-                number,
-                self.town.identities[number],
-                self.town.folder / f"list{number}",
-                self.town.folder / f"data{number}",
-                ("127.0.0.1", self.town.ports[number]),
-                ("127.0.0.1", self.town.ports[1]) if number == 0 else None,
-                on_alert=self.alerts[number].append,
-                timing=QUICK,
-            )
-            self.threads[number] = threading.Thread(target=party.run)
-            self.threads[number].start()
-        return self
-
-    def stop(self, *which):
-        for number in which or (0, 1):
-            if self.parties[number] is not None:
-                self.parties[number].stop()
-                self.threads[number].join(20)
-                assert not self.threads[number].is_alive()
-                self.parties[number] = None
+from two_parties import Cheat
 
 
 @pytest.fixture
@@ -69,14 +35,6 @@ def duo(tmp_path):
     yield made
     made.stop()
     made.town.close()
-
-
-def strangers(town, count):
-    """Faces that match nobody."""
-    faces = vectors(PARAMS, count, town.generator, longest=True)
-    apart = ((faces[:, np.newaxis].astype(int) - town.listed) ** 2).sum(axis=2)
-    assert apart.min() > 2000
-    return faces
 
 
 class RawCamera:

@@ -25,8 +25,8 @@ from blindsight.wire import tls
 from blindsight.wire.channel import connect, greet
 from blindsight.wire.party_messages import Credit, Deal, Opened, Over, State, Stored, parse
 from blindsight.wire.tls import Identity
+from duo import strangers
 from surveillance import PARAMS, Town, until
-from two_parties import vectors
 
 GARBAGE = """
 from blindsight.schemes.spdz2k.deal import Dealer
@@ -63,12 +63,6 @@ def providers(town):
     for process in started:
         if process.running():
             process.kill()
-
-
-def strangers(town, count):
-    faces = vectors(PARAMS, count, town.generator, longest=True)
-    assert ((faces[:, np.newaxis].astype(int) - town.listed) ** 2).sum(axis=2).min() > 2000
-    return faces
 
 
 def alerted(town, camera, name):
