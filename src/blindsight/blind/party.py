@@ -153,7 +153,8 @@ class Party:
             except StorageFullError:
                 raise
             except ProtocolError as error:
-                _log.warning("the link to the other party: %s", error.message)
+                if not self._stopping.is_set():  # else it is how the link ends
+                    _log.warning("the link to the other party: %s", error.message)
             finally:
                 if conversation.agreed:
                     pause = timing.least
