@@ -1,19 +1,15 @@
-"""Both parties in threads of the test's process, so that it can reach into them."""
+"""Both parties in threads of this process, so that a test can slow them, look into them and stop one."""
 
 from __future__ import annotations
 
 import threading
 
-import numpy as np
-
 from blindsight.blind.party import Party
 from party_process import QUICK
-from surveillance import PARAMS
-from two_parties import vectors
 
 
 class Duo:
-    """Both parties in threads of this process."""
+    """The parties of a town, and the alerts that each raised."""
 
     def __init__(self, town, timing=QUICK):
         self.town, self.timing = town, timing
@@ -43,11 +39,3 @@ class Duo:
                 self.threads[number].join(20)
                 assert not self.threads[number].is_alive()
                 self.parties[number] = None
-
-
-def strangers(town, count):
-    """Faces that match nobody."""
-    faces = vectors(PARAMS, count, town.generator, longest=True)
-    apart = ((faces[:, np.newaxis].astype(int) - town.listed) ** 2).sum(axis=2)
-    assert apart.min() > 2000
-    return faces

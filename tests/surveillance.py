@@ -164,6 +164,13 @@ class Town:
         for copy in copies:
             copy.extend(records)
 
+    def strangers(self, count: int) -> Any:
+        """Faces that match nobody."""
+        faces = vectors(PARAMS, count, self.generator, longest=True)
+        apart = ((faces[:, np.newaxis].astype(int) - self.listed) ** 2).sum(axis=2)
+        assert apart.min() > THRESHOLD
+        return faces
+
     def serve(self, party: int, *options: str, code: str | None = None, **environment: str) -> Process:
         """Start a party; ``code`` runs in its process first."""
         arguments = [

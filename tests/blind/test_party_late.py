@@ -12,7 +12,7 @@ import pytest
 from blindsight.schemes.spdz2k.messages import Kind
 from blindsight.wire.channel import Channel
 from blindsight.wire.party_messages import Confirm
-from duo import Duo, strangers
+from duo import Duo
 from party_process import QUICK
 from surveillance import Town, until
 
@@ -112,7 +112,7 @@ def test_an_answer_that_is_too_late(duo, monkeypatch, late):
             found = [len(alerts) for alerts in duo.alerts]
 
             def again(found=found):
-                camera.offer(strangers(town, 1))
+                camera.offer(town.strangers(1))
                 camera.offer(town.listed[9:10].copy())
                 return until(lambda: all(len(a) > n for a, n in zip(duo.alerts, found, strict=True)), 2)
 

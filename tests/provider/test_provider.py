@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
+from blindsight.core.dual_control import Remove
 from blindsight.core.errors import MalformedError, UnauthorizedError, UnavailableError, UsageError
 from blindsight.provider.dealing import Dealing
 from blindsight.provider.service import Provider
@@ -25,7 +26,7 @@ from blindsight.wire import tls
 from blindsight.wire.channel import connect, greet
 from blindsight.wire.party_messages import Credit, Deal, Opened, Over, State, Stored, parse
 from blindsight.wire.tls import Identity
-from duo import strangers
+from duo import Duo
 from surveillance import PARAMS, Town, until
 
 GARBAGE = """
@@ -98,10 +99,10 @@ def test_an_alert_through_a_provider_that_is_killed_and_comes_back(town, provide
         assert state.entries == 10
         hall.wait_open(30)
         for _ in range(5):
-            gate.offer(strangers(town, 30), dummies=3)  # more together than are dealt for at a time
+            gate.offer(town.strangers(30), dummies=3)  # more together than are dealt for at a time
             assert gate.wait_answered(20)
         assert (gate.counts.answered, gate.counts.lost, gate.counts.dropped) == (150, 0, 0)
-        gate.offer(np.concatenate([strangers(town, 3), town.listed[3:4]]))
+        gate.offer(np.concatenate([town.strangers(3), town.listed[3:4]]))
         assert until(lambda: alerted(town, "gate", "person-003"))
         assert gate.wait_answered(20)
         first.kill()
@@ -147,6 +148,32 @@ def test_a_provider_that_deals_garbage_for_one_camera(town, providers):
     for reasons in results(town, "hall"):
         assert len(reasons) >= 2
         assert set(reasons) <= {"abort-opening", "abort-counterpart"}
+
+
+def test_a_change_of_the_list_while_a_provider_deals(tmp_path):
+    """Sessions end with the list that they are for; the next is dealt for the new one."""
+    duo = Duo(Town(tmp_path, providers=("dealer",))).start()
+    town = duo.town
+    served = Provider(town.providers[0], tuple(("127.0.0.1", port) for port in town.ports), most_pause=0.2)
+    thread = threading.Thread(target=served.run)
+    thread.start()
+    try:
+        with town.camera(provider=served.address) as camera:
+            first = camera.wait_open(20)
+            copies = [party._file for party in duo.parties]
+            signed = town.operators[1].propose(copies[0].state.name, Remove("person-003"), "left")
+            copies[1].propose(signed, [])
+            assert until(lambda: len(copies[0].waiting()) == 1)
+            copies[0].decide(town.operators[0].decide(copies[0].waiting()[0].digest, True))
+            assert until(lambda: camera.state is not None and camera.state.digest != first.digest)
+            assert until(lambda: camera._session is not None and camera._session.digest != first.digest)
+            camera.offer(np.concatenate([town.listed[3:4], town.listed[4:5]]))
+            assert until(lambda: duo.alerts[0] and duo.alerts[1])
+        assert [name for _, name in duo.alerts[1][0].matches] == ["person-004"]
+    finally:
+        served.stop()
+        thread.join(20)
+        duo.stop()
 
 
 # -- at a party --------------------------------------------------------------------------------
@@ -238,7 +265,7 @@ def test_material_that_comes_twice_or_from_the_wrong_end(town, raw, gate):
         assert [raw.hear(party, Stored).below for party in (0, 1)] == [1, 1]
         sharer = Sharer(PARAMS, raw.dealer.session)
         sharer.add(dealt.masks)
-        return dealt.material, sharer.share(strangers(town, 1)).message
+        return dealt.material, sharer.share(town.strangers(1)).message
 
     material, inputs = session()
     for party in (0, 1):
@@ -382,7 +409,7 @@ def test_a_provider_that_lies_to_the_camera(town, lie):
     with CameraLink(town.identities[2], parties, provider=("127.0.0.1", port), most_pause=0.2) as camera:
         assert until(lambda: camera.state is not None)
         if lie != "twice":
-            camera.offer(strangers(town, 1))
+            camera.offer(town.strangers(1))
         if lie in ("too many", "cut off", "twice"):
             assert until(lambda: camera._channels[2] is None)
         else:

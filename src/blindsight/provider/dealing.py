@@ -37,7 +37,7 @@ class Dealing:
         self._wanted = 0
         self._credit = [state.window for state in states]
         self._stored = [0, 0]
-        self._masks: deque[tuple[int, bytes]] = deque()
+        self._masks: deque[tuple[int, bytearray]] = deque()
 
     def want(self, faces: int) -> None:
         """The camera asks for so many more."""
@@ -58,11 +58,13 @@ class Dealing:
         dealt = self._dealer.deal(count)
         self._wanted -= count
         self._credit = [credit - count for credit in self._credit]
-        self._masks.append((self._dealer.next, dealt.masks.to_bytes()))
+        self._masks.append((self._dealer.next, bytearray(dealt.masks.to_bytes())))
         return dealt.material
 
-    def stored(self, party: int, below: int) -> list[bytes]:
+    def stored(self, party: int, below: int) -> list[bytearray]:
         """A party has the material of all faces below a number; the masks that may go to the camera now.
+
+        The caller overwrites them once they are sent.
 
         Raises:
             MalformedError: of faces that were not dealt for.

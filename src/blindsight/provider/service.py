@@ -209,6 +209,7 @@ class Provider:
             case Stored(below=below):
                 for masks in camera.dealing.stored(party, below):
                     self._say(camera, masks)
+                    masks[:] = bytes(len(masks))
 
     def _fits(self, digest: bytes) -> tuple[State, State] | None:
         """Both parties' states, if they agree to compare with this list now."""
@@ -262,7 +263,7 @@ class Provider:
                 return False
         return True
 
-    def _say(self, camera: _Camera, message: bytes) -> None:
+    def _say(self, camera: _Camera, message: bytes | bytearray) -> None:
         try:
             camera.channel.send(message, _SECONDS)
         except ProtocolError as error:

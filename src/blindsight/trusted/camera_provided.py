@@ -44,15 +44,15 @@ class ProvidedSession:
         self._asked += lacking
         return Deal(self.id, self.digest, lacking)
 
-    def add(self, message: bytes | bytearray) -> None:
-        """Take masks.
+    def add(self, message: bytearray) -> None:
+        """Take masks, and overwrite the message.
 
         Raises:
             ProtocolError: no masks for this camera's faces, of another session, for faces that were dealt for
                 before, or more than were asked for.
 
         """
-        masks = Masks.parse(bytes(message), self._params)
+        masks = Masks.parse(message, self._params)
         if len(masks.values) > self._asked:
             raise ProtocolError("The provider sent more masks than it was asked for.")
         try:
@@ -60,6 +60,7 @@ class ProvidedSession:
         except MismatchError as error:
             raise ProtocolError(error.message) from error
         self._asked -= len(masks.values)
+        message[:] = bytes(len(message))
 
 
 def wanted(states: tuple[State, State]) -> int:
