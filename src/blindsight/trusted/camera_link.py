@@ -363,7 +363,7 @@ class CameraLink:
         self._ask_again = time.monotonic() + self._ask_pause
         self._ask_pause = min(2 * self._ask_pause, self._most_pause)
         self._most_masks = max(State.at_most, most_bytes(_params(states[0])))
-        self._post(_PROVIDER, Deal(bytes(16), states[0].digest, wanted(states)).pack())
+        self._post(_PROVIDER, Deal(bytes(16), states[0].digest, wanted(states, self._ahead)).pack())
 
     def _hear_provider(self, channel: Channel) -> None:
         with self._lock:
@@ -383,7 +383,7 @@ class CameraLink:
         elif agreed is not None and one is not None and other is not None and message.digest == agreed.digest:
             self._end_session()
             with self._lock:
-                self._session = ProvidedSession(message, (one, other), _params(agreed))
+                self._session = ProvidedSession(message, (one, other), _params(agreed), self._ahead)
                 self._lock.notify_all()
 
     # -- faces -------------------------------------------------------------------------------

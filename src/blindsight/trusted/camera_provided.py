@@ -13,19 +13,19 @@ from blindsight.schemes.spdz2k.share import Sharer
 from blindsight.wire.party_messages import MOST_IN_RUN, Deal, Opened, State
 
 _STOCK: Final = 2 * MOST_IN_RUN
-"""Masks that a camera keeps in stock, or has asked for."""
+"""Masks that a camera keeps in stock, or has asked for, at least."""
 
 
 class ProvidedSession:
     """A session that a provider has opened; as `camera_link._Session` but that masks come from outside."""
 
-    def __init__(self, opened: Opened, states: tuple[State, State], params: Params) -> None:
+    def __init__(self, opened: Opened, states: tuple[State, State], params: Params, ahead: int) -> None:
         self.id, self.digest = opened.session, opened.digest
         self._params = params
         self.sharer = Sharer(params, opened.session)
         self.unanswered: list[deque[tuple[int, int]]] = [deque(), deque()]
         self._most = min(MOST_IN_RUN, Layout(params, states[0].entries).most_faces)
-        self._wanted = wanted(states)
+        self._wanted = wanted(states, ahead)
         self._asked = self._wanted  # by the message that had it opened
 
     @property
@@ -63,9 +63,9 @@ class ProvidedSession:
         message[:] = bytes(len(message))
 
 
-def wanted(states: tuple[State, State]) -> int:
+def wanted(states: tuple[State, State], ahead: int) -> int:
     """How many faces to have dealt for ahead: no more than both parties store."""
-    return max(1, min(_STOCK, *(state.window for state in states)))
+    return max(1, min(max(_STOCK, ahead), *(state.window for state in states)))
 
 
 def most_bytes(params: Params) -> int:
