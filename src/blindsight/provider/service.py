@@ -138,7 +138,8 @@ class Provider:
                 self._channels[party] = connect(self._identity, host, port, f"party{party}", timeout=_SECONDS)
                 self._pause[party] = _LEAST_PAUSE
             except ProtocolError as error:
-                _log.info("party %d: %s", party, error.message)
+                first = self._pause[party] == _LEAST_PAUSE
+                _log.log(logging.WARNING if first else logging.INFO, "party %d: %s", party, error.message)
                 self._again[party] = time.monotonic() + self._pause[party]
                 self._pause[party] = min(2 * self._pause[party], self._most_pause)
 
