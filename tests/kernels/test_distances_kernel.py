@@ -39,3 +39,11 @@ def test_is_linear():
     c = RNG.integers(-900, 900, (7, 16)).astype(np.int32)
     one, other = rows_of(3, 24), rows_of(3, 24)
     np.testing.assert_array_equal(distances(c, one + other), distances(c, one) + distances(c, other))
+
+
+def test_rows_of_another_width_are_refused():
+    """Compiled code would read beyond them."""
+    c = RNG.integers(-900, 900, (7, 16)).astype(np.int32)
+    for width in (17, 23, 25):
+        with pytest.raises(ValueError, match="each entry"):
+            distances(c, rows_of(2, width))

@@ -42,7 +42,12 @@ def distances(entries: NDArray[np.int32], rows: NDArray[np.uint64]) -> NDArray[n
     Returns:
         uint64 (count, entries).
 
+    Raises:
+        ValueError: rows of another width.
+
     """
+    if rows.shape[1] != entries.shape[1] + 1 + len(entries):
+        raise ValueError("a row holds a vector, its square, and a term for each entry")
     out = np.empty((len(rows), len(entries)), np.uint64)
     if entries.size * len(rows) < _ALONE:
         _distances(entries, rows, out, 0, len(entries))
