@@ -11,8 +11,8 @@ from party_process import QUICK
 class Duo:
     """The parties of a town, and the alerts that each raised."""
 
-    def __init__(self, town):
-        self.town = town
+    def __init__(self, town, timing=QUICK):
+        self.town, self.timing = town, timing
         self.alerts = ([], [])
         self.parties, self.threads = [None, None], [None, None]
 
@@ -26,7 +26,7 @@ class Duo:
                 ("127.0.0.1", self.town.ports[number]),
                 ("127.0.0.1", self.town.ports[1]) if number == 0 else None,
                 on_alert=self.alerts[number].append,
-                timing=QUICK,
+                timing=self.timing,
             )
             self.threads[number] = threading.Thread(target=party.run)
             self.threads[number].start()

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-import duo as duo_module
-from blindsight.blind import party_cameras
+from blindsight.blind import party_door
 from blindsight.blind.party import Party
 from blindsight.core.dual_control import Add, Remove, SetThreshold
 from blindsight.core.errors import TamperedError, UnauthorizedError, UnavailableError, UsageError
@@ -29,8 +28,9 @@ from blindsight.wire.channel import Channel, connect
 from blindsight.wire.party_messages import Over, State, parse
 from blindsight.wire.tls import Identity
 from duo import Duo
+from party_process import QUICK
 from surveillance import PARAMS, Town, until
-from two_parties import Cheat, vectors
+from two_parties import Cheat
 
 
 @pytest.fixture
@@ -43,10 +43,7 @@ def duo(tmp_path):
 
 def strangers(town, count):
     """Faces that match nobody."""
-    faces = vectors(PARAMS, count, town.generator, longest=True)
-    apart = ((faces[:, np.newaxis].astype(int) - town.listed) ** 2).sum(axis=2)
-    assert apart.min() > 2000
-    return faces
+    return town.strangers(count)
 
 
 class RawCamera:
@@ -210,7 +207,7 @@ def test_photos_may_take_longer_than_a_round(duo, monkeypatch):
         return original(self, message, *rest)
 
     monkeypatch.setattr(Channel, "exchange", slowly)
-    monkeypatch.setattr(duo_module, "QUICK", replace(duo_module.QUICK, round=0.5))
+    duo.timing = replace(QUICK, round=0.5)
     duo.start()
     copies = [party._file for party in duo.parties]
     photo = bytes(2 << 20)
@@ -319,7 +316,7 @@ def test_a_cheat_is_caught(duo, monkeypatch, cheater, cheat, reason):
         kind = cheat
 
     monkeypatch.setattr(
-        party_cameras, "Session", lambda grant, w: (Cheating if grant.party == cheater else Session)(grant, w)
+        party_door, "Session", lambda grant, w: (Cheating if grant.party == cheater else Session)(grant, w)
     )
     duo.start()
     honest = 1 - cheater

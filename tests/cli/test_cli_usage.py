@@ -23,7 +23,7 @@ GROUPS = {
     "people": "train enroll match",
     "keys": "new operator show trust distrust",
     "watchlist": "new join propose show approve reject withdraw list history diff dump",
-    "serve": "matcher watchlist learner party camera",
+    "serve": "matcher watchlist learner party provider camera",
     "footage": "request consent reveal list",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "image": "key encrypt decrypt train predict",

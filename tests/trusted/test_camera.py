@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 import streaming
-from blindsight.blind import party_cameras, party_intake
+from blindsight.blind import party_cameras, party_door, party_intake
 from blindsight.core.errors import (
     DamagedVideoError,
     ModelMismatchError,
@@ -337,8 +337,8 @@ def test_an_expired_certificate(own_duo, films):
 def test_sessions_that_are_refused_are_not_asked_for_without_end(duo, tmp_path, monkeypatch):
     long = [scene(SOMEBODY)] * 250
 
-    def refuse(link, grant, session):
-        link.over(session, "refused")
+    def refuse(link, grant):
+        link.over(grant.session, "refused")
 
     settings = Settings(realtime=True, fps=1.0)
     with watch(duo.town, film(tmp_path / "long.mp4", long), settings, most_pause=5.0) as camera:
@@ -380,7 +380,7 @@ def test_parties_that_are_slow(own_duo, films, monkeypatch, caplog, source):
             time.sleep(0.4 if source == "live" else 0.1)
             return super()._comparison(material, inputs)
 
-    monkeypatch.setattr(party_cameras, "Session", Slow)
+    monkeypatch.setattr(party_door, "Session", Slow)
     monkeypatch.setattr(party_intake, "_MOST_WINDOW", 4)
     caplog.set_level(logging.WARNING)
     own_duo.start()

@@ -37,6 +37,10 @@ def camera(
     party1: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where party 1 listens.", rich_help_panel=_PARTIES)
     ],
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Who deals in its place.", rich_help_panel=_PARTIES),
+    ] = None,
     embedder: Annotated[
         str,
         typer.Option(
@@ -98,7 +102,7 @@ def camera(
         raise UsageError("--seconds and --every are above 0.")
     made = _made(
         source, identity, (address(party0), address(party1)), embedder, detector, min_face, repeat,
-        fps, realtime, dummies, tick, buffer,
+        fps, realtime, dummies, tick, buffer, None if provider is None else address(provider),
     )  # fmt: skip
     port = None
     if metrics_port is not None:
@@ -146,6 +150,7 @@ def _made(
     dummies: int,
     tick: float,
     buffer: int,
+    provider: tuple[str, int] | None,
 ) -> Camera:
     from blindsight.trusted.camera import Camera, Settings, require_valid
     from blindsight.trusted.camera_clock import StageClock
@@ -165,7 +170,7 @@ def _made(
         raise UsageError(f"{parsed.name} does not exist; check the path.")
     pipeline = open_embedder(embedder, detector=detector, min_face=min_face)
     clock = StageClock()
-    link = CameraLink(own, parties, buffer=buffer, ahead=dummies, clock=clock)
+    link = CameraLink(own, parties, buffer=buffer, ahead=dummies, clock=clock, provider=provider)
     return Camera(parsed, pipeline, link, settings, clock=clock)
 
 

@@ -29,13 +29,13 @@ from blindsight.core.dual_control import Add, Founding, named
 from blindsight.core.errors import UnavailableError
 from blindsight.schemes.spdz2k.compute import Matches
 from blindsight.schemes.spdz2k.messages import Header
-from blindsight.schemes.spdz2k.public import Grant
+from blindsight.schemes.spdz2k.public import Grant, Source
 from blindsight.schemes.spdz2k.watchlist import Watchlist
 from blindsight.trusted.operator import Operator
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.dual_control import encode_founding, encode_record
-from blindsight.wire.party_messages import MOST_IN_RUN, State, parse
-from blindsight.wire.tls import Identity
+from blindsight.wire.party_messages import MOST_IN_RUN, Credit, Over, State, Stored, parse
+from blindsight.wire.tls import ROLES, Identity
 
 _SECONDS: Final = 120.0
 _CAMERA: Final = "bench"
@@ -49,7 +49,7 @@ class PartyProcesses:
         self.folder = Path(self._temporary.name)
         self.identities = [
             Identity.create(self.folder / role, role, name)
-            for role, name in (("party0", "p0"), ("party1", "p1"), ("camera", _CAMERA))
+            for role, name in zip(ROLES, ("p0", "p1", _CAMERA, "dealer"), strict=True)
         ]
         for one in self.identities:
             for other in self.identities:
@@ -99,10 +99,13 @@ class PartyProcesses:
 class Networked(PartyProcesses):
     """The parties, and this process as their camera."""
 
-    network = "TLS 1.3 over loopback, two party processes and the camera"
-
-    def __init__(self) -> None:
+    def __init__(self, source: Source = Source.CAMERA) -> None:
         super().__init__()
+        self.source = source
+        self.network = "TLS 1.3 over loopback, two party processes and " + (
+            "the camera" if source is Source.CAMERA else "a third that is provider and camera"
+        )
+        self._dealing: list[Channel] = []
         self.wire_bytes = 0
         self.online_seconds: float | None = None
         self.most_faces = MOST_IN_RUN
@@ -112,7 +115,7 @@ class Networked(PartyProcesses):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for channel in self._channels:
+        for channel in {*self._channels, *self._dealing}:
             channel.close()
         super().__exit__(kind, value, trace)
 
@@ -131,18 +134,29 @@ class Networked(PartyProcesses):
             if state.digest != agreed.digest:
                 raise UnavailableError("The parties have another list than was founded for them.")
             self.most_faces = min(self.most_faces, state.window)
+        self._dealing = self._channels
+        if self.source is Source.PROVIDER:
+            self._dealing = []
+            for party, (host, port) in enumerate(addresses):
+                self._dealing.append(connect(self.identities[3], host, port, f"party{party}"))
         return agreed
 
     def open(self, grants: tuple[Grant, Grant], watchlist: Watchlist) -> None:
-        for channel, grant in zip(self._channels, grants, strict=True):
+        for channel, grant in zip(self._dealing, grants, strict=True):
             channel.send(grant.to_bytes(), _SECONDS)
 
     def compare(self, material: tuple[bytearray, bytearray], inputs: bytes) -> tuple[Matches, Matches]:
         for party in (1, 0):
-            self._channels[party].send(material[party], _SECONDS)
-            self._channels[party].send(inputs, _SECONDS)
+            self._dealing[party].send(material[party], _SECONDS)
+            if self.source is Source.CAMERA:
+                self._channels[party].send(inputs, _SECONDS)
+        if self.source is Source.PROVIDER:
+            for party in (1, 0):
+                _await_stored(self._dealing[party])
+            for party in (1, 0):
+                self._channels[party].send(inputs, _SECONDS)
         runs = [said(process) for process in self.processes]
-        for channel in self._channels:
+        for channel in {*self._channels, *self._dealing}:
             while channel.waiting(0):
                 channel.receive(State.at_most, _SECONDS)
         count = Header.parse(inputs).count
@@ -227,6 +241,15 @@ def said(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def _state(channel: Channel) -> State:
     return parse(channel.receive(State.at_most, _SECONDS), State)
+
+
+def _await_stored(channel: Channel) -> None:
+    while True:
+        message: Any = parse(channel.receive(State.at_most, _SECONDS), State, Credit, Over, Stored)
+        if isinstance(message, Stored):
+            return
+        if isinstance(message, Over):
+            raise UnavailableError(f"A party ended the session: {message.reason}.")
 
 
 def _found(watchlist: Watchlist, paths: list[Path], model_id: str, normalised: bool) -> Watchlist:
