@@ -59,7 +59,8 @@ def test_damaged(message):
 
 
 def test_every_kind_is_tried():
-    assert {cls.kind for cls in pm.Message.__subclasses__()} == {message.kind for message in MESSAGES}
+    here = {cls.kind for cls in pm.Message.__subclasses__() if cls.__module__ == pm.__name__}
+    assert here == {message.kind for message in MESSAGES}
 
 
 @pytest.mark.parametrize(
