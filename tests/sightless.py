@@ -21,7 +21,7 @@ from pathlib import Path
 import blindsight
 
 FORBIDDEN = re.compile(
-    r"blindsight\.(schemes\.\w+\.(secret|protect|reveal|deal|share)|trusted|vision|encoding|evaluation|cli)(\..*)?"
+    r"blindsight\.(schemes\.\w+\.(secret|protect|reveal|deal|share)|provider|trusted|vision|encoding|evaluation|cli)(\..*)?"
 )
 
 FRONT_DOOR = {"blindsight", *(f"blindsight.{name}" for name in blindsight.__all__ if name != "__version__")}

@@ -39,7 +39,7 @@ def free_port() -> int:
 def introduce(*identities: Identity) -> None:
     for one in identities:
         for other in identities:
-            both_cameras = one.own.role == other.own.role == "camera"
+            both_cameras = one.own.role == other.own.role in ("camera", "provider")
             if one is not other and not both_cameras:
                 one.trust(other.folder / "certificate.pem")
 
@@ -122,6 +122,7 @@ class Town:
         folder: Path,
         entries: int = 10,
         cameras: tuple[str, ...] = ("gate",),
+        providers: tuple[str, ...] = (),
         *,
         params: Params = PARAMS,
         threshold: int = THRESHOLD,
@@ -133,7 +134,8 @@ class Town:
             Identity.create(folder / name, role, name)
             for name, role in (("north", "party0"), ("south", "party1"), *((c, "camera") for c in cameras))
         ]
-        introduce(*self.identities)
+        self.providers = [Identity.create(folder / name, "provider", name) for name in providers]
+        introduce(*self.identities, *self.providers)
         self.operators = Operator(0, os.urandom(32)), Operator(1, os.urandom(32))
         keys = tuple(operator.public_key for operator in self.operators)
         self.founding = encode_founding(
@@ -151,6 +153,7 @@ class Town:
             copy.close()
         self.processes: list[Process | None] = [None, None]
         self.ports = [free_port(), free_port()]
+        self.provider_port = free_port()
 
     def copies(self) -> list[WatchlistFile]:
         paths = [self.folder / f"list{party}" for party in (0, 1)]
@@ -171,23 +174,39 @@ class Town:
         for copy in copies:
             copy.extend(records)
 
+    def strangers(self, count: int) -> Any:
+        """Faces that match nobody."""
+        faces = vectors(PARAMS, count, self.generator, longest=True)
+        apart = ((faces[:, np.newaxis].astype(int) - self.listed) ** 2).sum(axis=2)
+        assert apart.min() > THRESHOLD
+        return faces
+
     def serve(self, party: int, *options: str, code: str | None = None, **environment: str) -> Process:
         """Start a party; ``code`` runs in its process first."""
-        start = ["-m", "blindsight"] if code is None else ["-c", code + _MAIN]
-        command = [
-            sys.executable, *start, "serve", "party", "--id", str(party),
-            "--identity", str(self.identities[party].folder),
+        arguments = [
+            "party", "--id", str(party), "--identity", str(self.identities[party].folder),
             "--watchlist", str(self.folder / f"list{party}"),
             "--data", str(self.folder / f"data{party}"), "--listen", f"127.0.0.1:{self.ports[party]}",
-            *(("--peer", f"127.0.0.1:{self.ports[1]}") if party == 0 else ()), "--json", *options,
+            *(("--peer", f"127.0.0.1:{self.ports[1]}") if party == 0 else ()), *options,
         ]  # fmt: skip
-        process = Process(command, {"OPENBLAS_NUM_THREADS": "1", "BLINDSIGHT_THREADS": "1"} | environment)
-        self.processes[party] = process
-        process.listening = process.wait_for("listening")
+        self.processes[party] = process = _served(arguments, code, environment)
         return process
 
-    def camera(self, which: int = 0, **options: Any) -> CameraLink:
+    def provide(self, which: int = 0, code: str | None = None) -> Process:
+        """Start a provider; ``code`` runs in its process first."""
+        arguments = [
+            "provider", "--identity", str(self.providers[which].folder),
+            "--party0", f"127.0.0.1:{self.ports[0]}", "--party1", f"127.0.0.1:{self.ports[1]}",
+            "--listen", f"127.0.0.1:{self.provider_port}",
+        ]  # fmt: skip
+        process = _served(arguments, code, {})
+        self.processes.append(process)
+        return process
+
+    def camera(self, which: int = 0, *, provided: bool = False, **options: Any) -> CameraLink:
         addresses = tuple(("127.0.0.1", port) for port in self.ports)
+        if provided:
+            options["provider"] = ("127.0.0.1", self.provider_port)
         return CameraLink(self.identities[2 + which], addresses, **({"most_pause": 0.2} | options))
 
     def log(self, party: int) -> list[Any]:
@@ -201,6 +220,14 @@ class Town:
         for process in self.processes:
             if process is not None and process.running():
                 process.kill()
+
+
+def _served(arguments: list[str], code: str | None, environment: dict[str, str]) -> Process:
+    start = ["-m", "blindsight"] if code is None else ["-c", code + _MAIN]
+    command = [sys.executable, *start, "serve", *arguments, "--json"]
+    process = Process(command, {"OPENBLAS_NUM_THREADS": "1", "BLINDSIGHT_THREADS": "1"} | environment)
+    process.listening = process.wait_for("listening")
+    return process
 
 
 _MAIN = """

@@ -7,16 +7,18 @@ import socket
 import struct
 import threading
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import msgpack
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from blindsight.blind import party_cameras
+from blindsight.blind import party_door
 from blindsight.blind.party import Party
-from blindsight.core.dual_control import Remove, SetThreshold
+from blindsight.core.dual_control import Add, Remove, SetThreshold
 from blindsight.core.errors import TamperedError, UnauthorizedError, UnavailableError, UsageError
 from blindsight.schemes.spdz2k.compute import Comparison, Session, Step
 from blindsight.schemes.spdz2k.deal import Dealer
@@ -25,42 +27,10 @@ from blindsight.wire import tls
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.party_messages import Over, State, parse
 from blindsight.wire.tls import Identity
+from duo import Duo
 from party_process import QUICK
 from surveillance import PARAMS, Town, until
-from two_parties import Cheat, vectors
-
-
-class Duo:
-    """Both parties in threads of this process."""
-
-    def __init__(self, town):
-        self.town = town
-        self.alerts = ([], [])
-        self.parties, self.threads = [None, None], [None, None]
-
-    def start(self, *which):
-        for number in which or (1, 0):
-            self.parties[number] = party = Party(
-                number,
-                self.town.identities[number],
-                self.town.folder / f"list{number}",
-                self.town.folder / f"data{number}",
-                ("127.0.0.1", self.town.ports[number]),
-                ("127.0.0.1", self.town.ports[1]) if number == 0 else None,
-                on_alert=self.alerts[number].append,
-                timing=QUICK,
-            )
-            self.threads[number] = threading.Thread(target=party.run)
-            self.threads[number].start()
-        return self
-
-    def stop(self, *which):
-        for number in which or (0, 1):
-            if self.parties[number] is not None:
-                self.parties[number].stop()
-                self.threads[number].join(20)
-                assert not self.threads[number].is_alive()
-                self.parties[number] = None
+from two_parties import Cheat
 
 
 @pytest.fixture
@@ -73,10 +43,7 @@ def duo(tmp_path):
 
 def strangers(town, count):
     """Faces that match nobody."""
-    faces = vectors(PARAMS, count, town.generator, longest=True)
-    apart = ((faces[:, np.newaxis].astype(int) - town.listed) ** 2).sum(axis=2)
-    assert apart.min() > 2000
-    return faces
+    return town.strangers(count)
 
 
 class RawCamera:
@@ -230,6 +197,27 @@ def first_name(copies):
     return copies[0].state.name
 
 
+def test_photos_may_take_longer_than_a_round(duo, monkeypatch):
+    """A slow link: the photos arrive after the time that a message of a run has, and the link holds."""
+    town, original = duo.town, Channel.exchange
+
+    def slowly(self, message, *rest):
+        if len(message) > 1 << 20:
+            threading.Event().wait(1.5)
+        return original(self, message, *rest)
+
+    monkeypatch.setattr(Channel, "exchange", slowly)
+    duo.timing = replace(QUICK, round=0.5)
+    duo.start()
+    copies = [party._file for party in duo.parties]
+    photo = bytes(2 << 20)
+    change = Add("late", town.listed[0].astype(np.int16), (sha256(photo).digest(),))
+    copies[0].propose(town.operators[0].propose(first_name(copies), change, "because"), [photo])
+    assert until(lambda: len(copies[1].waiting()) == 1)
+    assert copies[1].photos(copies[1].waiting()[0].digest) == [photo]
+    assert town.kinds(0).count("agreed") == 1
+
+
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_who_is_behind_catches_up(duo, ahead):
     town = duo.town
@@ -328,7 +316,7 @@ def test_a_cheat_is_caught(duo, monkeypatch, cheater, cheat, reason):
         kind = cheat
 
     monkeypatch.setattr(
-        party_cameras, "Session", lambda grant, w: (Cheating if grant.party == cheater else Session)(grant, w)
+        party_door, "Session", lambda grant, w: (Cheating if grant.party == cheater else Session)(grant, w)
     )
     duo.start()
     honest = 1 - cheater

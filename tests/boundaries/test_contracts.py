@@ -34,6 +34,7 @@ VIOLATIONS = {
         ("blind/planted.py", "from blindsight.schemes.spdz2k import deal"),
         ("blind/planted.py", "def later():\n    from blindsight.schemes.spdz2k.share import Sharer"),
         ("blind/planted.py", "import blindsight.trusted"),
+        ("blind/planted.py", "from blindsight.provider.dealing import Dealing"),
         ("blind/planted.py", "from ..vision import anything"),
         ("schemes/clear/compute.py", "from blindsight.schemes.clear import protect"),
         ("wire/planted.py", "import blindsight.encoding\n#blind/planted.py:import blindsight.wire.planted"),
@@ -48,6 +49,12 @@ VIOLATIONS = {
         ("vision/planted.py", "import blindsight.trusted"),
         ("encoding/planted.py", "import blindsight.evaluation"),
         ("wire/planted.py", "from blindsight.blind.matcher import LocalMatcher"),
+    ],
+    "the provider deals, and has no way to a face, an input or a result": [
+        ("provider/planted.py", "from blindsight.vision import anything"),
+        ("provider/planted.py", "def later():\n    from blindsight.schemes.spdz2k import share"),
+        ("provider/planted.py", "from blindsight.blind.party_intake import Intake"),
+        ("provider/dealing.py", "import blindsight.trusted.camera_link"),
     ],
     "schemes know no sockets, no files and no pixels": [
         ("schemes/clear/planted.py", "import httpx"),

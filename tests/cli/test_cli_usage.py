@@ -16,14 +16,15 @@ from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
     "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
-    " watchlist serve gallery subject image learn",
+    " watchlist footage serve gallery subject image learn",
     "evaluate": "lfw reid etc learning surveillance",
-    "bench": "lattice seal two-party etc aggregation",
+    "bench": "lattice seal two-party camera etc aggregation",
     "learn": "new run status predict",
     "people": "train enroll match",
     "keys": "new operator show trust distrust",
     "watchlist": "new join propose show approve reject withdraw list history diff dump",
-    "serve": "matcher watchlist learner party camera",
+    "serve": "matcher watchlist learner party provider camera",
+    "footage": "request consent reveal list",
     "gallery": "create list info export import rotate sync delete audit policy move",
     "image": "key encrypt decrypt train predict",
     "subject": "list show erase check-certificate",

@@ -1,6 +1,7 @@
 """The benchmark of private sums: its rows, and that it notices a wrong sum."""
 
 import json
+import sys
 
 import pytest
 
@@ -31,6 +32,24 @@ def test_a_table_for_a_person():
     assert done.code == 0
     assert "masking" in done.out
     assert "B/weight" in done.out
+
+
+@pytest.mark.parametrize(("name", "package"), [("flower-secagg", "flwr"), ("tenseal-ckks", "tenseal")])
+def test_other_systems_are_measured_beside_ours(name, package):
+    pytest.importorskip(package)
+    (row,) = bench.bench_aggregation(5000, only=[name])
+    assert (row.scheme, row.weights) == (name, 5000)
+    assert row.encrypt_s > 0
+    assert row.decrypt_s > 0
+    assert row.bytes_per_weight > 4
+
+
+def test_without_their_packages_they_are_left_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "flwr.common.secure_aggregation.quantization", None)
+    monkeypatch.setitem(sys.modules, "flwr.common.secure_aggregation.ndarrays_arithmetic", None)
+    told = []
+    assert bench.bench_aggregation(50, only=["flower-secagg"], progress=told.append) == []
+    assert "not installed" in told[-1]
 
 
 def test_a_wrong_sum_is_noticed(monkeypatch):

@@ -70,6 +70,15 @@ def test_the_command():
     assert 0 < row["online_ms"] < row["total_ms"]
 
 
+def test_the_command_with_a_provider():
+    done = run(*QUICK, "--entries", "9", "--source", "provider", "--json")
+    assert done.code == 0, done.err
+    row = json.loads(done.out)
+    assert row["source"] == "provider"
+    assert 0 < row["online_ms"] < row["total_ms"]
+    assert run(*QUICK, "--in-process", "--source", "provider").code == 2
+
+
 def test_the_command_in_one_process():
     several = run(*QUICK, "--in-process", "--entries", "1", "--entries", "2", "--json")
     assert [row["entries"] for row in json.loads(several.out)] == [1, 2]

@@ -12,6 +12,9 @@ from PIL import Image as Pillow
 from blindsight.core.errors import UsageError
 from blindsight.evaluation import federated
 from blindsight.evaluation.attacks.dphe_supports import attack_study, draw, identify
+from blindsight.evaluation.federated import Plan
+from blindsight.evaluation.federated_plots import draw_methods, draw_sparsities
+from blindsight.evaluation.kept_rows import KeptRows
 from blindsight.evaluation.learning_data import among, generated, read_dataset
 from blindsight.vision.image_features import FeatureCache, Gradients
 from cli.running import run
@@ -24,27 +27,88 @@ def small():
 
 
 def test_every_protected_sum_gives_the_plain_model(small):
-    found = federated.study(small, users=(3, 5), rounds=3, protected_rounds=2, alphas=(1e-4, 1e-2))
+    plan = Plan(users=(3, 5), rounds=3, alphas=(1e-4, 1e-2), ciphertexts=700)
+    found = federated.study(small, plan)
     assert [row.users for row in found.methods] == [3] * 7 + [5] * 7
-    protected = [row for row in found.methods if row.protected_rounds]
-    assert {row.method for row in protected} == set(federated.PROTECTED)
-    for row in protected:
+    summed = {(row.method, row.users): row for row in found.methods if row.protected_rounds}
+    assert {method for method, _ in summed} == set(federated.PROTECTED)
+    for row in summed.values():
         assert row.exact
         assert abs(row.difference) <= 0.1
         assert row.encrypt_s > 0
-        assert row.protected_users == (2 if row.method in ("dphe", "paillier-2048") else row.users)
         assert row.bytes_per_weight > 1
+        assert row.rounds == 3
+    for method in ("masking", "bfv", "paillier-2048"):
+        assert [(summed[method, u].protected_rounds, summed[method, u].protected_users) for u in (3, 5)] == [
+            (3, 3),
+            (3, 5),
+        ]
+    assert (summed["dphe", 5].protected_rounds, summed["dphe", 5].protected_users) == (1, 5)
     dense, sparse = found.sparsities
     assert dense.nonzero > sparse.nonzero
     assert dense.dphe_bytes > sparse.dphe_bytes
     assert dense.dense_bytes == sparse.dense_bytes
 
 
+def test_what_is_too_slow_is_summed_in_the_open_and_says_so(small):
+    plan = Plan(users=(3,), rounds=2, schemes=("dphe", "paillier-2048"), alphas=(1e-4,), ciphertexts=4)
+    found = federated.study(small, plan)
+    dphe, paillier = found.methods[3:]
+    assert (dphe.protected_rounds, dphe.protected_users, dphe.encrypt_s) == (0, 0, None)
+    assert (paillier.protected_rounds, paillier.protected_users) == (1, 2)
+    assert paillier.difference == dphe.difference
+    assert found.sparsities[0].dphe_encrypt_s is None
+    assert found.sparsities[0].dense_encrypt_s > 0
+    assert draw_sparsities(found).csv.splitlines()[1].split(",")[3] == ""
+
+
 def test_a_wrong_sum_ends_the_study(small, monkeypatch):
     real = federated.private_sum
     monkeypatch.setattr(federated, "private_sum", lambda *a: replace(real(*a), values=np.zeros(120, int)))
     with pytest.raises(AssertionError, match="plain"):
-        federated.study(small, users=(3,), rounds=1, schemes=["masking"], alphas=())
+        federated.study(small, Plan(users=(3,), rounds=1, schemes=("masking",), alphas=()))
+
+
+def test_an_interrupted_study_goes_on_where_it_was(small, tmp_path, monkeypatch):
+    plan = Plan(users=(3, 4), rounds=2, schemes=("masking", "bfv"), alphas=())
+    begun = []
+
+    def interrupted(done, what):
+        begun.append(what)
+        if what == "4 users, bfv":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        federated.study(small, plan, kept=KeptRows(tmp_path), progress=interrupted)
+    kept = sorted(tmp_path.iterdir())
+    assert len(kept) == 8  # all but the interrupted row; SGD on all images is one for both numbers of users
+    measured = []
+    real = federated.private_sum
+    monkeypatch.setattr(federated, "private_sum", lambda *a: measured.append(a) or real(*a))
+    found = federated.study(small, plan, kept=KeptRows(tmp_path))
+    assert len(found.methods) == plan.rows == 10
+    assert len(measured) == 2  # the rounds of the row that was missing
+    kept[0].write_text(kept[0].read_text()[:-9])
+    again = federated.study(small, plan, kept=KeptRows(tmp_path))
+    assert [row.accuracy for row in again.methods] == [row.accuracy for row in found.methods]
+    measured.clear()
+    other = Plan(users=(3,), rounds=1, schemes=("masking",), alphas=())
+    federated.study(small, other, kept=KeptRows(tmp_path))
+    assert len(measured) == 1  # rows of another plan are other rows
+
+
+def test_both_tables_are_drawn(small, tmp_path):
+    found = federated.study(
+        small, Plan(users=(3, 5), rounds=1, schemes=("masking",), alphas=(1e-4,), ciphertexts=300)
+    )
+    plot = draw_methods(found, folder=tmp_path)
+    assert len(plot.csv.splitlines()) == 9
+    assert "masking" in plot.svg
+    assert len(draw_sparsities(found, folder=tmp_path).csv.splitlines()) == 2
+    assert {path.suffix for path in tmp_path.iterdir()} == {".svg", ".png", ".csv"}
+    for draw_one in (draw_methods, draw_sparsities):
+        with pytest.raises(UsageError, match="nothing"):
+            draw_one(replace(found, methods=(), sparsities=()))
 
 
 def test_images_are_dealt_out_once(small):
@@ -119,7 +183,7 @@ def test_one_permutation_falls_and_the_remedies_hold(tmp_path):
 # -- the command -----------------------------------------------------------------------------------
 
 
-def test_the_command_prints_one_document():
+def test_the_command_prints_one_document(tmp_path):
     small = (
         "--classes",
         4,
@@ -138,8 +202,9 @@ def test_the_command_prints_one_document():
     assert found["weights"] == 60
     assert [row["method"] for row in found["methods"]][-2:] == ["masking", "bfv"]
     assert len(found["sparsities"]) == 1
-    shown = run("evaluate", "learning", *small, "--alpha", 0.001)
+    shown = run("evaluate", "learning", *small, "--alpha", 0.001, "--plots", tmp_path, "--keep", tmp_path)
     assert shown.code == 0
+    assert (tmp_path / "learning-users.svg").is_file()
     assert "local only" in shown.out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +22,13 @@ pytest.importorskip("flwr", reason="the extra flower is not installed")
 from flwr.app import ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 
 import blindsight
-from blindsight.core.errors import BlindsightError, MalformedError, UsageError
+from blindsight.core.errors import BlindsightError, MalformedError, UnavailableError, UsageError
 from blindsight.flower.client import private_sum
 from blindsight.flower.records import RECORD, record
 from blindsight.flower.strategy import PrivateSum
+from blindsight.trusted.contributor import Contributor
 from blindsight.trusted.federation import SCHEMES, found, user_file
+from blindsight.trusted.sealing import Unlock, make_key_file
 
 APP = Path(__file__).parent / "app"
 USERS = 4
@@ -53,6 +57,7 @@ class Grid:
         self.dead = set()
         self.dies = lambda node, message: False
         self.seen = []
+        self.answers = {}
         self.alter = lambda reply: reply
 
     def add(self, node, config):
@@ -64,21 +69,31 @@ class Grid:
         return [node for node in self.nodes if node not in self.dead]
 
     def send_and_receive(self, messages, *, timeout=None):
-        replies = []
+        return self.pull_messages(self.push_messages(messages))
+
+    def push_messages(self, messages):
+        messages = list(messages)
         for message in messages:
-            node = message.metadata.dst_node_id
-            if self.dies(node, message):
-                self.dead.add(node)
-            if node in self.dead:
-                continue
-            message.metadata.__dict__["_message_id"] = "x"
-            try:
-                reply = private_sum()(message, self.nodes[node], train)
-            except BlindsightError as error:
-                reply = Message(Error(code=0, reason=error.message), reply_to=message)
-            self.seen.append(reply)
-            replies.append(self.alter(reply))
-        return replies
+            message.metadata.__dict__["_message_id"] = f"{len(self.answers)}"
+            self.answers[message.metadata.message_id] = self.answer(message)
+        return [message.metadata.message_id for message in messages]
+
+    def pull_messages(self, message_ids):
+        return [self.answers.pop(one) for one in list(message_ids) if self.answers.get(one)]
+
+    def answer(self, message):
+        """The node's reply; none of one that is dead."""
+        node = message.metadata.dst_node_id
+        if self.dies(node, message):
+            self.dead.add(node)
+        if node in self.dead:
+            return None
+        try:
+            reply = private_sum()(message, self.nodes[node], train)
+        except BlindsightError as error:
+            reply = Message(Error(code=0, reason=error.message), reply_to=message)
+        self.seen.append(reply)
+        return self.alter(reply)
 
 
 @pytest.fixture(autouse=True)
@@ -95,14 +110,23 @@ def scheme(request):
     return request.param
 
 
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory):
+    """A new federation, its keys made once for all tests."""
+    folder = tmp_path_factory.mktemp("founded")
+    for name in SCHEMES:
+        found(folder / name, name, 12, USERS, 20, **OPTIONS.get(name, {}))
+    return folder
+
+
 @pytest.fixture
-def set_up(tmp_path, scheme):
-    found(tmp_path / "f", scheme, 12, USERS, 20, **OPTIONS.get(scheme, {}))
+def set_up(tmp_path, founded, scheme):
+    shutil.copytree(founded / scheme, tmp_path / "f")
     strategy = PrivateSum(
         tmp_path / "f/aggregator/aggregator.state",
         fraction_evaluate=0.0,
         min_available_nodes=3,
-        step_timeout=2,
+        step_timeout=0.3,
     )
     return strategy, Grid(tmp_path / "f", scheme)
 
@@ -132,15 +156,35 @@ def test_the_mean_of_all_users_comes_out(set_up, scheme):
         assert [part.dtype for part in models[number]] == [np.float64, np.float32]
 
 
+def test_locked_files_open_with_the_nodes_key_file(tmp_path):
+    key = tmp_path / "key"
+    make_key_file(key)
+    found(tmp_path / "f", "bfv", 12, USERS, 20, unlock=Unlock(key_file=key))
+    grid = Grid(tmp_path / "f", "bfv")
+    strategy = PrivateSum(tmp_path / "f/aggregator/aggregator.state", fraction_evaluate=0.0, step_timeout=0.3)
+    with pytest.raises(UnavailableError):  # no node can say who it is
+        strategy.configure_train(1, ArrayRecord(list(START)), ConfigRecord({}), grid)
+    for context in grid.nodes.values():
+        context.node_config["blindsight-key-file"] = str(key)
+    assert flat(run(strategy, grid, rounds=1)[1])[-1] == 2.5
+
+
 def test_nothing_of_one_user_reaches_the_server(set_up):
     strategy, grid = set_up
-    run(strategy, grid)
+    run(strategy, grid, rounds=1)
     for reply in grid.seen:
         assert not reply.content.array_records
         assert not reply.content.metric_records
 
 
-@pytest.mark.parametrize("when", range(7))
+@pytest.mark.parametrize(
+    ("scheme", "when"),
+    [
+        *(("masking", when) for when in range(7)),
+        *((name, when) for name in ("bfv", "dphe") for when in range(3)),
+    ],
+    indirect=["scheme"],
+)
 def test_a_user_that_dies_costs_its_own_update_at_most(set_up, scheme, when):
     strategy, grid = set_up
     calls = 0
@@ -151,12 +195,11 @@ def test_a_user_that_dies_costs_its_own_update_at_most(set_up, scheme, when):
         return node == 103 and calls == when + 1
 
     grid.dies = dies
-    models = run(strategy, grid, rounds=3)
+    models = run(strategy, grid)
     last = flat(models[-1])
-    assert last[-1] in (2.0, 2.5) or scheme == "dphe"
-    if 103 in grid.dead:
-        assert len(models) == 4
-        assert scheme == "dphe" or last[-1] == 2.0
+    assert 103 in grid.dead
+    assert len(models) == 3
+    assert scheme == "dphe" or last[-1] == 2.0
 
 
 def test_altered_messages_are_not_summed(set_up, scheme):
@@ -204,71 +247,89 @@ def free_port():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("BLINDSIGHT_FLOWER"), reason="minutes; BLINDSIGHT_FLOWER=1 runs it")
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_superlink_and_supernodes_and_one_of_them_dies(tmp_path, scheme):
-    """Processes on loopback; user 3's SuperNode is killed after the first round."""
-    binaries = Path(sys.executable).parent
-    state = tmp_path / "f"
-    found(state, scheme, 12, USERS, 20, **OPTIONS.get(scheme, {}))
-    shutil.copytree(APP, tmp_path / "app")
-    port, home, out = free_port(), tmp_path / "home", tmp_path / "out.json"
-    home.mkdir()
-    (home / "config.toml").write_text(
-        f'[superlink]\ndefault = "local"\n[superlink.local]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
-    )
-    environment = os.environ | {
-        "FLWR_HOME": str(home),
-        "FLWR_TELEMETRY_ENABLED": "0",
-        "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",  # Flower starts further programs by name
-        "PYTHONPATH": str(Path(blindsight.__file__).parents[1]),
-    }
-    started = {}
+def test_superlink_and_supernodes_and_one_of_them_dies(tmp_path, founded):
+    """Processes on loopback; two federations at once, as each waits most of the time."""
+    with ThreadPoolExecutor() as pool:
+        for running in [pool.submit(one_user_dies, founded, tmp_path, name) for name in ("masking", "bfv")]:
+            running.result()
 
-    def start(name, *command):
-        with (tmp_path / f"{name}.log").open("w") as log:
-            started[name] = subprocess.Popen(
-                [binaries / command[0], "--insecure", *map(str, command[1:])],
-                env=environment,
+
+def one_user_dies(founded, folder, scheme):
+    """User 3's SuperNode is killed in the middle of its first round.
+
+    By then its ClientApp has trained and has put down that it answers this round. A sum comes out that is
+    of the three others; not always in the first round, as on a busy machine others may be too slow.
+    """
+    folder = folder / scheme
+    state, out = folder / "f", folder / "out.json"
+    shutil.copytree(founded / scheme, state)
+    shutil.copytree(APP, folder / "app")
+    with Deployment(folder) as deployment:
+        deployment.start_link()
+        config = f'state="{state}/aggregator/aggregator.state" out="{out}" rounds=12 timeout=15.0'
+        deployment.start("run", "flwr", "run", folder / "app", "local", "-c", config)
+        for user in range(USERS):
+            deployment.node(f"node{user}", f'blindsight-state="{user_file(state, user)}" own={2.0**user}')
+        if scheme != "masking":
+            deployment.node("holder", f'blindsight-keyholder="{state}/keyholder/keyholder.state"')
+        until(lambda: Contributor(user_file(state, 3)).last == 1, 120)
+        deployment.kill("node3")
+        until(lambda: any(bias == pytest.approx([7 / 3] * 2) for _, bias in models(out)), 420)
+    assert Contributor(user_file(state, 3)).last == 1
+
+
+class Deployment:
+    """A SuperLink and SuperNodes as processes, each with a log in the folder; all are killed at the end."""
+
+    def __init__(self, folder):
+        self.folder, self.binaries = folder, Path(sys.executable).parent
+        self.port, self.started = free_port(), {}
+        home = folder / "home"
+        home.mkdir()
+        (home / "config.toml").write_text(
+            '[superlink]\ndefault = "local"\n[superlink.local]\n'
+            f'address = "127.0.0.1:{self.port}"\ninsecure = true\n'
+        )
+        self.environment = os.environ | {
+            "FLWR_HOME": str(home),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            # Flower starts further programs by name.
+            "PATH": f"{self.binaries}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(Path(blindsight.__file__).parents[1]),
+        }
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for name, process in self.started.items():
+            self.kill(name)
+            process.wait()
+
+    def start(self, name, *command):
+        with (self.folder / f"{name}.log").open("w") as log:
+            self.started[name] = subprocess.Popen(
+                [self.binaries / command[0], *map(str, command[1:])],
+                env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=tmp_path,
+                cwd=self.folder,
                 start_new_session=True,
             )
 
-    def node(name, config):
-        link = ("--superlink", f"127.0.0.1:{port}", "--port", free_port())
-        start(name, "flower-supernode", *link, "--node-config", config)
+    def start_link(self):
+        without = "--disable-runtime-dependency-installation"
+        self.start("link", "flower-superlink", "--insecure", "--port", self.port, without)
+        until(lambda: reachable(self.port), 120)
 
-    try:
-        start("link", "flower-superlink", "--port", port, "--disable-runtime-dependency-installation")
-        until(lambda: reachable(port), 120)
-        for user in range(USERS):
-            node(f"node{user}", f'blindsight-state="{user_file(state, user)}" own={user + 1}.0')
-        if scheme != "masking":
-            node("holder", f'blindsight-keyholder="{state}/keyholder/keyholder.state"')
-        config = f'state="{state}/aggregator/aggregator.state" out="{out}" rounds=3 timeout=60.0'
-        subprocess.run(
-            [binaries / "flwr", "run", tmp_path / "app", "local", "-c", config],
-            env=environment,
-            check=True,
-            timeout=60,
-            cwd=tmp_path,
-        )
-        until(lambda: len(models(out)) >= 2, 240)
-        os.killpg(started["node3"].pid, signal.SIGKILL)
-        until(out.with_suffix(".done").exists, 400)
-        first, last = models(out)[1], models(out)[-1]
-        assert max(first[0] + first[1]) == pytest.approx(2.5)
-        if scheme != "dphe":
-            assert last[1] == [2.0, 2.0]
-        metrics = json.loads(out.with_suffix(".done").read_text())
-        assert "secret-loss" not in str(metrics)
-    finally:
-        for process in started.values():
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    def node(self, name, config):
+        link = ("--superlink", f"127.0.0.1:{self.port}", "--port", free_port(), "--node-config", config)
+        self.start(name, "flower-supernode", "--insecure", *link)
+
+    def kill(self, name):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.started[name].pid, signal.SIGKILL)
 
 
 def models(path):
@@ -287,4 +348,4 @@ def until(condition, seconds):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it took too long"
-        time.sleep(0.5)
+        time.sleep(0.05)

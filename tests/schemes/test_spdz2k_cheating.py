@@ -361,9 +361,7 @@ def test_secrets_are_overwritten():
     half = runs[1]._half
     assert half.payload.any()
     outcomes(runs)
-    assert not any(
-        getattr(half, name).any() for name in ("share", "mask", "tags", "keys", "roots", "payload", "offset")
-    )
+    assert not any(getattr(half, name).any() for name in ("values", "roots", "payload", "offset"))
     assert not rig.sessions[1].alpha.any()
     assert runs[1].step is Step.ABORTED
 

@@ -18,7 +18,7 @@ from blindsight.core.errors import (
     UsageError,
     VectorError,
 )
-from blindsight.schemes.spdz2k.compute import CLAIM, LEAKAGE, Session
+from blindsight.schemes.spdz2k.compute import CLAIM, LEAKAGE, Session, Step
 from blindsight.schemes.spdz2k.deal import Dealer
 from blindsight.schemes.spdz2k.params import Params
 from blindsight.schemes.spdz2k.public import Masks, Source
@@ -261,6 +261,33 @@ def test_one_run_at_a_time():
         rig.sessions[0].begin(material[0], shared.message)
     through(runs)
     rig.sessions[0].begin(material[0], shared.message)
+
+
+def test_what_is_prepared_is_not_begun():
+    """It sends nothing and uses no number up, until it is admitted; and then only once."""
+    rig = Rig(watchlist(SMALL, 3, RNG))
+    material, shared = rig.deal(vectors(SMALL, 2, RNG))
+    session, other = rig.sessions
+    twice = [session.prepare(material[0], shared.message) for _ in range(2)]
+    assert (session.next, twice[0].step) == (0, Step.PREPARED)
+    with pytest.raises(UsageError, match="expect"):
+        twice[0].start()
+    twice[0].forget()
+    assert not twice[0]._half.values.any()
+    with pytest.raises(SessionOverError):
+        session.admit(twice[0])
+    through([session.admit(twice[1]), other.begin(material[1], shared.message)])
+    assert session.next == 2
+    with pytest.raises(MismatchError, match="twice"):
+        session.prepare(material[0], shared.message)
+    later, more = rig.deal(vectors(SMALL, 1, RNG))
+    late = [session.prepare(later[0], more.message) for _ in range(2)]
+    through([session.admit(late[0]), other.begin(later[1], more.message)])
+    with pytest.raises(MismatchError, match="twice"):
+        session.admit(late[1])
+    session.end()
+    with pytest.raises(SessionOverError):
+        session.prepare(later[0], more.message)
 
 
 def test_nothing_that_was_dealt_is_used_twice():

@@ -18,10 +18,11 @@ from blindsight.core.errors import (
     ParamsMismatchError,
     ProtocolError,
     RoundError,
+    TamperedError,
     TooFewError,
     VectorError,
 )
-from blindsight.core.summing import HEAD_BYTES, run_stages
+from blindsight.core.summing import AGGREGATOR, HEAD_BYTES, Kind, pack_users, run_stages
 from sum_cases import CASES, stages, updates
 
 WEIGHTS, USERS = 90, 6
@@ -346,6 +347,48 @@ def test_a_total_of_one_user_is_refused(case):
     length = len(body).to_bytes(4, "little")
     with pytest.raises(ProtocolError):
         federation.holder().open(1, total[: HEAD_BYTES - 4] + length + body)
+
+
+@every
+def test_one_users_update_is_not_opened(case):
+    """Neither as it came, nor as a total of that user alone, nor under the name of two."""
+    federation = CASES[case](WEIGHTS, USERS)
+    server, replies, _, _ = replies_at(federation, case, stages(case) - 1)
+    with pytest.raises(ProtocolError):
+        federation.holder().open(1, replies[0])
+    if case.startswith("masking"):
+        return  # nobody holds a key: what opens a sum are the users' own answers
+    identity, body = server._round, replies[0][HEAD_BYTES:]
+    alone = identity.pack(Kind.TOTAL, AGGREGATOR, pack_users([0]) + server._combine({0: body}))
+    with pytest.raises(TooFewError, match="not opened"):
+        federation.holder().open(1, alone)
+    twice = identity.pack(Kind.TOTAL, AGGREGATOR, pack_users([0, 0]) + server._combine({0: body}))
+    with pytest.raises(MalformedError, match="ascending"):
+        federation.holder().open(1, twice)
+    two = identity.pack(Kind.TOTAL, AGGREGATOR, pack_users([0, 1]) + server._combine({0: body}))
+    with pytest.raises((TamperedError, MalformedError)):
+        federation.holder().open(1, two)
+
+
+@pytest.mark.parametrize("case", ["paillier", "dphe", "bfv"])
+def test_an_old_update_under_a_new_head_is_not_opened(case):
+    """The aggregator replays round 1 for a user that did not take part in round 2."""
+    federation = CASES[case](WEIGHTS, USERS)
+    old = replies_at(federation, case, 0)[1][0][HEAD_BYTES:]
+    server, replies, _, _ = replies_at(federation, case, 0, number=2)
+    bodies = {1: replies[1][HEAD_BYTES:], 0: old}
+    total = server._round.pack(Kind.TOTAL, AGGREGATOR, pack_users([0, 1]) + server._combine(bodies))
+    with pytest.raises(TamperedError):
+        federation.holder().open(2, total)
+
+
+def test_what_a_lying_aggregator_can_do_is_said():
+    """Where a wrong sum is not noticed, the claims say so; everywhere else the tests above show it is."""
+    from blindsight.schemes.dphe.compute import LEAKAGE as DPHE
+    from blindsight.schemes.masking.compute import LEAKAGE as MASKING
+
+    for claims in (DPHE, MASKING):
+        assert any("sum" in one and "aggregator" in one for one in claims.not_claimed)
 
 
 # -- secrets stay where they are ---------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import msgpack
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -18,14 +19,17 @@ from blindsight.core.errors import (
     StorageFullError,
     TooFewError,
     UsageError,
+    WrongPassphraseError,
 )
+from blindsight.core.secrets import ExportToken, Secret
 from blindsight.core.summing import LAST_ROUND, run_stages
 from blindsight.learning.descent import Descent
 from blindsight.trusted import learner as module
-from blindsight.trusted.contributor import Contributor
+from blindsight.trusted.contributor import PARAMS, Contributor
 from blindsight.trusted.federation import SCHEMES, found, user_file
 from blindsight.trusted.keyholder import KeyHolder
 from blindsight.trusted.learner import Learner
+from blindsight.trusted.sealing import Unlock, make_key_file
 from blindsight.wire import state
 from cli.running import run
 
@@ -127,7 +131,7 @@ def test_an_interruption_at_any_write_leaves_a_sound_state(tmp_path, folders, fl
 
             with monkeypatch.context() as patch:
                 patch.setattr("blindsight.blind.aggregator.write_state", write)
-                for name in ("contributor", "keyholder", "learner"):
+                for name in ("locking", "learner"):
                     patch.setattr(f"blindsight.trusted.{name}.write_state", write)
                 one = Learner(copy).rounds()
                 with pytest.raises(Died):
@@ -218,6 +222,74 @@ def test_damaged_files_are_refused(tmp_path, scheme):
         assert whole not in repr(role(path)).encode()
 
 
+@pytest.mark.parametrize("scheme", ["masking", "bfv", "dphe"])
+def test_locked_files_open_with_what_locked_them(tmp_path, scheme):
+    folder, key, other = tmp_path / "f", tmp_path / "key", tmp_path / "other"
+    for one in (key, other):
+        make_key_file(one)
+    found(folder, scheme, 10, 3, 20, unlock=Unlock(key_file=key), **SMALL[scheme])
+    with_key = Unlock(key_file=key)
+    aggregator = Aggregator(folder / "aggregator/aggregator.state")
+    keys = folder / "keyholder/keyholder.state"
+    for _ in range(2):  # also after the files were written again
+        people = {u: Contributor(user_file(folder, u), with_key) for u in range(3)}
+        number, server = aggregator.begin(people)
+        total = run_stages(server, {u: people[u].round(number, np.arange(10)) for u in people})
+        opened = KeyHolder(keys, with_key).open(number, total)
+        assert np.array_equal(people[0].restore(number, opened.values), 3 * np.arange(10))
+    with pytest.raises(RoundError):
+        Contributor(user_file(folder, 0), with_key).round(number, np.arange(10))
+    for path, role in ((keys, KeyHolder), (user_file(folder, 1), Contributor)):
+        with pytest.raises(UsageError, match="is locked"):
+            role(path)
+        for wrong in (Unlock(key_file=other), Unlock("a passphrase")):
+            with pytest.raises(WrongPassphraseError, match="does not open"):
+                role(path, wrong)
+
+
+def test_a_passphrase_locks_and_no_secret_is_in_the_file(tmp_path):
+    secret, unlock = Secret.fresh(), Unlock("correct horse")
+    params = PARAMS["masking"].of(10, 3)
+    path = tmp_path / "user.state"
+    Contributor.create(path, params, bytes(96), 0, [secret], unlock)
+    assert secret.export(ExportToken()) not in path.read_bytes()
+    assert Contributor(path, Unlock("correct horse")).last == 0
+    with pytest.raises(WrongPassphraseError):
+        Contributor(path, Unlock("correct cow"))
+    Contributor.create(path, params, bytes(96), 0, [secret])
+    assert secret.export(ExportToken()) in path.read_bytes()
+    with pytest.raises(UsageError, match="not locked"):  # somebody put another file there
+        Contributor(path, unlock)
+
+
+def test_locked_files_that_were_altered_do_not_open(tmp_path):
+    """A public key of the attacker's in a user's file would have that user encrypt for the attacker."""
+    folder, key = tmp_path / "f", tmp_path / "key"
+    make_key_file(key)
+    found(folder, "bfv", 10, 3, 20, unlock=Unlock(key_file=key))
+    path, stranger = user_file(folder, 1), user_file(folder, 2)
+    fields, others = (msgpack.unpackb(one.read_bytes()) for one in (path, stranger))
+    public = bytearray(fields["public"])
+    public[-1] ^= 1
+    for change in (
+        {"public": bytes(public)},
+        {"user": 2},
+        {"params": fields["params"] | {"minimum": 3}},
+        {"secret": others["secret"], "lock": others["lock"]},
+        {"secret": others["secret"]},
+        {"secret": fields["secret"][:-1] + bytes([fields["secret"][-1] ^ 1])},
+        {"lock": fields["lock"][:-1]},
+        {"lock": fields["lock"][:-1] + bytes([fields["lock"][-1] ^ 1])},
+        {"lock": b""},
+        {"role": "key holder"},
+    ):
+        state.write_state(path, fields | change)
+        with pytest.raises(BlindsightError):
+            Contributor(path, Unlock(key_file=key))
+    state.write_state(path, fields)
+    Contributor(path, Unlock(key_file=key))
+
+
 def test_a_scheme_that_is_not_one_is_refused(tmp_path):
     with pytest.raises(UsageError, match="rsa"):
         found(tmp_path / "f", "rsa", 10, 3, 20)
@@ -278,4 +350,16 @@ def test_the_commands_learn(tmp_path, folders):
     assert [one["class"] for one in answer] == ["lying", "standing"]
     assert "standing" in run("learn", "predict", place, *images).out
     assert run("learn", "new", place, *folders).code == 2
+    assert made["locked"] is False
     assert run("learn", "run", tmp_path / "none").code == 2
+
+
+def test_the_commands_lock(tmp_path, folders):
+    place, key = tmp_path / "f", tmp_path / "key"
+    make_key_file(key)
+    assert run("learn", "new", place, *folders, "--key-file", key, "--json").json["locked"] is True
+    refused = run("learn", "run", place)
+    assert refused.code == 2
+    assert "passphrase" in refused.err
+    assert run("learn", "run", place, "--rounds", 1, "--key-file", key, "--json").json["rounds"] == 1
+    assert run("learn", "status", place, "--json").json["rounds"] == 1

@@ -90,6 +90,70 @@ def test_two_large_messages_at_once(parties):
         assert answers == [big[::-1]]
 
 
+def test_messages_that_share_records_and_such_that_come_in_pieces(parties):
+    """Where a record of TLS ends says nothing about where a message does."""
+    client, server = both(*parties)
+    several = [b"one", b"", os.urandom(20_000), b"four", os.urandom(40_000), b"x"]
+    stream = b"".join(struct.pack("<I", len(message)) + message for message in several)
+    with client, server:
+        client._socket.setblocking(True)
+        for cut in (len(stream), 1, 7, 5000):
+            sender = threading.Thread(
+                target=lambda cut=cut: [
+                    client._socket.sendall(stream[at : at + cut])
+                    for at in range(0, len(stream) if cut > 1 else 60, cut)
+                ]
+            )
+            sender.start()
+            if cut == 1:  # a byte a record, and the rest at once
+                assert [server.receive(9, 20) for _ in range(2)] == several[:2]
+                sender.join(20)
+                client._socket.sendall(stream[60:])
+                assert [bytes(server.receive(1 << 16, 20)) for _ in several[2:]] == several[2:]
+            else:
+                assert [bytes(server.receive(1 << 16, 20)) for _ in several] == several
+                sender.join(20)
+        assert not server.waiting(0)
+        client._socket.sendall(stream[:11])
+        assert server.receive(3, 5) == b"one"
+        assert server.waiting(0)  # what was read with the first is not forgotten
+        assert server.receive(0, 5) == b""
+        client._socket.sendall(b"\x01")
+        with pytest.raises(UnavailableError, match="in time"):
+            server.receive(1, 0.2)
+
+
+def polled(channel, at_most):
+    while (found := channel.poll(at_most)) is None:
+        pass
+    return found
+
+
+def test_asking_for_a_message_that_has_not_come_whole(parties):
+    client, server = both(*parties)
+    message = os.urandom(30_000)
+    framed = struct.pack("<I", len(message)) + message
+    with client, server:
+        assert server.poll(30_000) is None
+        client._socket.setblocking(True)
+        for start, end in ((0, 2), (2, 5), (5, 20_000)):
+            client._socket.sendall(framed[start:end])
+            assert server.waiting(5)
+            assert server.poll(30_000) is None
+            assert not server.waiting(0)  # a piece of a message alone keeps nobody awake
+        client._socket.sendall(framed[20_000:] + struct.pack("<I", 3) + b"one" + struct.pack("<I", 4))
+        assert server.waiting(5)
+        assert polled(server, 30_000) == message
+        assert polled(server, 3) == b"one"
+        client._socket.sendall(b"x")
+        assert server.waiting(5)
+        with pytest.raises(MalformedError, match="limit"):
+            polled(server, 3)
+        client.close()
+        with pytest.raises(UnavailableError, match="broke"):
+            polled(server, 9)
+
+
 def test_a_message_over_the_limit_is_not_read(parties):
     client, server = both(*parties)
     with client, server:

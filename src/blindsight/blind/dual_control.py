@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from blindsight.core.dual_control import Founding, Proposal, Record, Watchlist, named, require_photos
+from blindsight.core.dual_control import Founding, Proposal, Record, Verdict, Watchlist, named, require_photos
 from blindsight.core.errors import (
     ConflictError,
     NotFoundError,
@@ -153,7 +153,11 @@ class WatchlistFile:
         return self.extend([data])
 
     def extend(self, data: Sequence[bytes]) -> Watchlist:
-        """Write records that follow each other, all or none; otherwise as `append`."""
+        """Write records that follow each other, all or none; otherwise as `append`.
+
+        An approved proposal that has thereby come to make no sense (its entry is on the list by another
+        one) is dropped, at both parties alike.
+        """
         records = [decode_record(encoded, self._state.founding.operators) for encoded in data]
         with self._lock:
             with self._writing() as db:
@@ -163,27 +167,20 @@ class WatchlistFile:
                 for record, encoded in zip(records, data, strict=True):
                     db.execute("INSERT INTO records VALUES (?, ?)", (record.number, encoded))
                     _forget(db, record.proposal_digest)
+                for waiting in self.waiting():
+                    if waiting.verdict is not None and not _fits(after, waiting):
+                        _forget(db, waiting.digest)
             self._state = after
             return after
 
     def next_record(self) -> bytes | None:
-        """The record that would follow from what waits approved, oldest first; None where nothing does.
-
-        An approved proposal that has come to make no sense (its entry is on the list by another
-        one) is dropped.
-        """
+        """The record that would follow from what waits approved, oldest first; None where nothing does."""
         with self._lock:
             for waiting in self.waiting():
-                if waiting.verdict is None:
-                    continue
-                try:
-                    self._state.require_fits(waiting.proposal, waiting.digest)
-                except ProtocolError:
-                    self._drop(waiting.digest)
-                    continue
-                return encode_record(
-                    self._state.number + 1, self._state.head, waiting.signed, waiting.verdict
-                )
+                if waiting.verdict is not None and _fits(self._state, waiting):
+                    return encode_record(
+                        self._state.number + 1, self._state.head, waiting.signed, waiting.verdict
+                    )
             return None
 
     # -- what waits --------------------------------------------------------------------------
@@ -220,7 +217,8 @@ class WatchlistFile:
 
         Raises:
             NotFoundError: no such proposal waits.
-            ConflictError: the proposer approves its own proposal, or who approved it rejects it.
+            ConflictError: the proposer approves its own proposal, who approved it rejects it, or what is
+                approved has come to make no sense.
 
         """
         verdict = opened_verdict(signed, self._state.founding.operators)
@@ -234,6 +232,7 @@ class WatchlistFile:
                     raise ConflictError(
                         "A proposal is approved by the other party, not by the one that made it."
                     )
+                self._state.require_fits(waiting.proposal, waiting.digest)
                 db.execute(
                     "UPDATE waiting SET verdict = ?, verdict_signature = ? WHERE digest = ?",
                     (signed.value, signed.signature, waiting.digest),
@@ -257,6 +256,12 @@ class WatchlistFile:
             for row in self._rows("SELECT verdict, signature FROM rejected WHERE digest = ?", digest)
         ]
         return [Signed(value, signature) for value, signature in rows]
+
+    def ended(self) -> list[Verdict]:
+        """All rejections and withdrawals, oldest first. What was proposed is forgotten."""
+        rows = self._rows("SELECT verdict, signature FROM rejected")
+        operators = self._state.founding.operators
+        return sorted((opened_verdict(Signed(*row), operators) for row in rows), key=lambda one: one.at)
 
     def waiting(self) -> list[Waiting]:
         """Proposals that are not in the chain, oldest first."""
@@ -284,7 +289,14 @@ class WatchlistFile:
             require_schema(self._db, self._path)
         encoded = self.founding()
         state = Watchlist.founded(decode_founding(encoded), named("founding", encoded))
-        records: list[Record] = [decode_record(data, state.founding.operators) for data in self.records(0)]
+        records: list[Record] = []
+        for number, data in enumerate(self.records(0), 1):
+            try:
+                records.append(decode_record(data, state.founding.operators))
+            except ProtocolError as error:
+                raise TamperedError(
+                    f"Record {number} of {self._path} is not valid: {error.message}"
+                ) from error
         return state.after(*records)
 
     def _catch_up(self) -> None:
@@ -294,10 +306,6 @@ class WatchlistFile:
         ]
         if added:
             self._state = self._state.after(*added)
-
-    def _drop(self, digest: bytes) -> None:
-        with self._writing() as db:
-            _forget(db, digest)
 
     def _rows(self, sql: str, *values: int | bytes) -> list[tuple[bytes, ...]]:
         with self._lock, _translated(self._path):
@@ -334,6 +342,14 @@ def require_schema(db: sqlite3.Connection, path: Path) -> None:
         raise UsageError(f"{path} is not a watchlist of this version.")
     if tables != _TABLES or not db.execute("SELECT 1 FROM founding").fetchone():
         raise TamperedError(f"{path} is not a watchlist, or is damaged; restore it from a backup.")
+
+
+def _fits(state: Watchlist, waiting: Waiting) -> bool:
+    try:
+        state.require_fits(waiting.proposal, waiting.digest)
+    except ProtocolError:
+        return False
+    return True
 
 
 def _forget(db: sqlite3.Connection, digest: bytes) -> None:

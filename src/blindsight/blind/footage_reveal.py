@@ -149,7 +149,6 @@ class Reveal:
 
     def _opened(self, grant: Grant, digest: bytes) -> Share | str:
         """What is handed over, or why it is not."""
-        withhold = grant.withhold[self._party]
         try:
             share = self._store.share(digest)
         except NotFoundError:
@@ -158,12 +157,11 @@ class Reveal:
             _log.warning("%s", error.message)
             self._log.append("footage-damaged", digest=digest.hex())
             return "damaged"
-        if not withhold:
-            return share
         shape = share.statement.shape
         if not isinstance(shape, StillShape):
-            return "withheld"
-        return open_share(share, _regions(shape, withhold))
+            return "withheld" if any(grant.withhold) else share
+        own = grant.withhold[self._party]
+        return open_share(share, _regions(shape, own)) if own else share
 
     def _remember(self, grant: Grant, ask: Ask) -> None:
         """Keep who agreed to what; flushed before the log names it."""

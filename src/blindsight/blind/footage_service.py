@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,7 @@ from blindsight.core.errors import (
     StorageFullError,
     TamperedError,
     TooLargeError,
+    UnauthorizedError,
     UsageError,
 )
 from blindsight.schemes.footage.public import MAX_SHARE_BYTES, Statement
@@ -36,9 +38,6 @@ _LOOK_SECONDS: Final = 0.5
 _SWEEP_SECONDS: Final = 60.0
 _LAST_SECONDS: Final = 5.0
 """For threads to notice that it is over, before the log is closed under them."""
-
-_AT_ONCE: Final = 8
-"""Shares that are received at once: each may take 96 MiB of memory."""
 
 _REASONS: Final = {
     MalformedError: "malformed",
@@ -73,7 +72,6 @@ class FootageService:
         self._serving = 0
         self._cameras: dict[str, Channel] = {}
         self._others: set[Channel] = set()
-        self._free = threading.BoundedSemaphore(_AT_ONCE)
         self._told: dict[str, float] = {}
         self._gone: dict[str, Dropped] = {}
         self._gone_told = -_SWEEP_SECONDS
@@ -98,7 +96,10 @@ class FootageService:
             self._idle.wait_for(lambda: not self._serving, _LAST_SECONDS)
         if self._sweeper.is_alive():
             self._sweeper.join(_SECONDS)
-        self._tell_dropped()
+        try:
+            self._tell_dropped()
+        except BlindsightError as error:
+            _log.warning("%s", error.message)
         self._store.close()
 
     # -- cameras -----------------------------------------------------------------------------
@@ -119,10 +120,11 @@ class FootageService:
                 while not self._stopping.is_set():
                     if not channel.waiting(_LOOK_SECONDS):
                         continue
-                    with self._free:
-                        data = channel.receive(MAX_SHARE_BYTES, _SECONDS)
-                        answer = self._take(data, name, key)
-                        del data
+                    if channel.peer.until < datetime.now(UTC):
+                        raise UnauthorizedError(f"The certificate of camera {name} has expired.")
+                    data = channel.receive(MAX_SHARE_BYTES, _SECONDS)
+                    answer = self._take(data, name, key)
+                    del data  # up to 96 MiB, while the camera has nothing more to say
                     channel.send(answer.pack(), _SECONDS)
                     self._let_go()
         finally:

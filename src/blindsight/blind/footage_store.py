@@ -43,6 +43,9 @@ _log = logging.getLogger(__name__)
 HEAD_BYTES: Final = 4 + 1 + 32
 _MAGIC: Final = b"BSFK\x01"
 _BLOCK: Final = 4096
+_BATCH: Final = 256
+"""Shares that go in one transaction."""
+
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -234,32 +237,33 @@ class FootageStore:
         return [one for one in gone if one.count]
 
     def _drop(self, reason: str, before: float | None) -> Dropped:
+        """Those that came ``before``, or, without it, the first ones until the size is right."""
         count, size, oldest, newest = 0, 0, 0.0, 0.0
         while True:
+            gone: list[tuple[bytes, int, float]] = []
             with self._lock:
-                row = self._index.execute(
-                    "SELECT digest, size, came FROM share ORDER BY came, rowid LIMIT 1"
-                ).fetchone()
-                over = row is not None and (
-                    self._size > self.limits.size if before is None else row[2] < before
-                )
-                if not over:
-                    return Dropped(reason, count, size, oldest, newest)
-                self.remove(row[0])
-            oldest, newest = (row[2] if not count else oldest), row[2]
-            count, size = count + 1, size + row[1]
+                left = self._size
+                for row in self._index.execute(
+                    "SELECT digest, size, came FROM share ORDER BY came, rowid LIMIT ?", (_BATCH,)
+                ):
+                    if left <= self.limits.size if before is None else row[2] >= before:
+                        break
+                    gone.append(row)
+                    left -= row[1]
+                self._remove(gone)
+                self._size = left
+            if gone:
+                oldest, newest = (oldest if count else gone[0][2]), gone[-1][2]
+                count, size = count + len(gone), size + sum(row[1] for row in gone)
+            if len(gone) < _BATCH:
+                return Dropped(reason, count, size, oldest, newest)
 
-    def remove(self, digest: bytes) -> None:
-        """Let go of one share."""
-        with self._lock:
-            row = self._index.execute("SELECT size FROM share WHERE digest = ?", (digest,)).fetchone()
-            if row is None:
-                return
-            with self._index:
-                self._index.execute("DELETE FROM share WHERE digest = ?", (digest,))
-            self._size -= row[0]
+    def _remove(self, rows: list[tuple[bytes, int, float]]) -> None:
+        with self._index:
+            self._index.executemany("DELETE FROM share WHERE digest = ?", [(row[0],) for row in rows])
+        for row in rows:
             with suppress(OSError):
-                self._path(digest).unlink()
+                self._path(row[0]).unlink()
 
     # -- reading -----------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from blindsight.blind.dual_control import WatchlistFile
 from blindsight.blind.folder import DataFolder
 from blindsight.blind.footage_service import FootageService
 from blindsight.blind.footage_store import Limits
-from blindsight.blind.party_cameras import Door
+from blindsight.blind.party_door import Door
 from blindsight.blind.party_intake import Intake
 from blindsight.blind.party_list import PartyList
 from blindsight.blind.party_log import PartyLog
@@ -26,6 +25,7 @@ from blindsight.blind.party_peer import Alert, Conversation, Finished, Surroundi
 from blindsight.blind.party_warm import warm
 from blindsight.core.errors import ProtocolError, StorageFullError, UsageError
 from blindsight.wire.channel import Channel, connect
+from blindsight.wire.listener import Listener
 from blindsight.wire.tls import Identity
 
 __all__ = ["Alert", "Finished", "Party", "Timing"]
@@ -93,10 +93,10 @@ class Party:
         self._footage = FootageService(
             number, data, self.log, self.metrics, self._file.state.founding.operators, footage
         )
-        self._listener = _bound(*listen)
-        self._door = Door(
-            number, identity, self._listener, self._intake, self._lists, self.metrics, self._take_peer,
-            self._footage,
+        self._door = Door(number, self._intake, self._lists, self.metrics, self._take_peer, self._footage)
+        self._listener = Listener(
+            identity, listen, self._door.roles, self._door.receive,
+            lambda why: self.metrics.refused.labels(why).inc(),
         )  # fmt: skip
         self._channels: queue.SimpleQueue[Channel] = queue.SimpleQueue()
         self._channel: Channel | None = None
@@ -106,8 +106,7 @@ class Party:
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens."""
-        host, port = self._listener.getsockname()[:2]
-        return str(host), int(port)
+        return self._listener.address
 
     def run(self) -> None:
         """Serve until `stop`. Raises what makes going on impossible, such as a full disk of the log."""
@@ -115,10 +114,11 @@ class Party:
         for receipt in self.log.not_raised():
             raise_alert(self._around, receipt)
         self._footage.start()
-        threading.Thread(target=self._door.listen, name="listener", daemon=True).start()
+        threading.Thread(target=self._listener.run, name="listener", daemon=True).start()
         try:
             self._converse()
         finally:
+            self._listener.close()
             self._door.close()
             self._intake.end_all("stopping")
             self._footage.close()
@@ -150,6 +150,9 @@ class Party:
                 continue
             if channel is None:
                 continue
+            _log.info(
+                "%s is connected, key exchange %s", channel.peer.role, channel.group or "as OpenSSL chose"
+            )
             conversation = Conversation(self.number, channel, self._around)
             self._channel, self._conversation = channel, conversation
             try:
@@ -159,7 +162,8 @@ class Party:
             except StorageFullError:
                 raise
             except ProtocolError as error:
-                _log.warning("the link to the other party: %s", error.message)
+                if not self._stopping.is_set():  # else it is how the link ends
+                    _log.warning("the link to the other party: %s", error.message)
             finally:
                 if conversation.agreed:
                     pause = timing.least
@@ -193,13 +197,3 @@ class Party:
     def _changed(self) -> None:
         conversation = self._conversation
         self._door.set_open(conversation is not None and conversation.agreed, "watchlist")
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OverflowError:
-        raise UsageError("A port is a number from 0 to 65535.") from None
-    except OSError as error:
-        raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from None

@@ -72,19 +72,17 @@ class _Stream:
                 break
         return min(found, most)
 
-    def take(self, first: int, count: int) -> bytes | bytearray:
-        """A message of exactly these faces; everything before their end is forgotten."""
+    def look(self, first: int, count: int) -> bytes | bytearray:
+        """A message of exactly these faces, which stay."""
         if self._blocks[0][:2] == (first, count):
-            return self._blocks.popleft()[2]
+            return self._blocks[0][2]
         parts: list[bytes | memoryview] = [Header(self.kind, self._session, first, count).pack()]
         for start, held, message in self._blocks:
             low, high = max(first, start), min(first + count, start + held)
             if low < high:
                 body = memoryview(message)[HEADER_BYTES:]
                 parts.append(body[(low - start) * self._face_bytes : (high - start) * self._face_bytes])
-        joined = b"".join(parts)
-        self.drop(first + count)
-        return joined
+        return b"".join(parts)
 
     def drop(self, below: int) -> int:
         """Forget all faces below a number; how many there were."""
@@ -125,6 +123,10 @@ class Feed:
     def ready(self, first: int, most: int) -> int:
         """Faces from ``first`` on of which material and inputs are here."""
         return min(self.material.reach(first, most), self.inputs.reach(first, most))
+
+    def look(self, first: int, count: int) -> Faces:
+        """These faces, of which everything is here."""
+        return Faces(first, count, self.material.look(first, count), self.inputs.look(first, count))
 
 
 def window(material_bytes: int) -> int:
@@ -237,10 +239,15 @@ class Intake:
                     return None
                 self._changed.wait(later - now)
 
-    def take(self, feed: Feed, first: int, count: int) -> Faces:
-        """The faces that party 1 has too, of those that were proposed; credit to the camera."""
+    def look(self, feed: Feed, first: int, count: int) -> Faces:
+        """Faces that were proposed, or some of them; they stay until `take` or `missed`."""
         with self._changed:
-            return self._take(feed, first, count)
+            return feed.look(first, count)
+
+    def take(self, feed: Feed, first: int, count: int) -> None:
+        """Party 1 has these too, of those that were proposed: they are used now; credit to the camera."""
+        with self._changed:
+            self._take(feed, first, count)
 
     def missed(self, feed: Feed, first: int, count: int) -> None:
         """Party 1 has none of those that were proposed: ask again soon, or drop them."""
@@ -267,22 +274,24 @@ class Intake:
                     here = feed.inputs.first()
                     if here is not None and here < first + count:
                         feed.running = True
-                        return feed, self._take(feed, here, feed.ready(here, first + count - here))
+                        faces = feed.look(here, feed.ready(here, first + count - here))
+                        self._take(feed, faces.first, faces.count)
+                        return feed, faces
                 if (left := ends - time.monotonic()) <= 0:
                     return None
                 self._changed.wait(left)
 
     # -- both --------------------------------------------------------------------------------
 
-    def _take(self, feed: Feed, first: int, count: int) -> Faces:
+    def _take(self, feed: Feed, first: int, count: int) -> None:
         self._drop(feed, first)
-        faces = Faces(first, count, feed.material.take(first, count), feed.inputs.take(first, count))
+        feed.material.drop(first + count)
+        feed.inputs.drop(first + count)
         feed.stored -= count
         feed.floor = first + count
         feed.asked = None
         if not feed.over:
             feed.answers.credit(feed.id, count)
-        return faces
 
     def _drop(self, feed: Feed, below: int) -> None:
         feed.floor = max(feed.floor, below)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from blindsight.blind.party_intake import Faces, Feed, Intake
+from blindsight.blind.party_intake import Feed, Intake
 from blindsight.blind.party_list import PartyList, Relation
 from blindsight.blind.party_log import PartyLog
 from blindsight.blind.party_metrics import Metrics
@@ -56,6 +56,7 @@ class Timing:
 
     Attributes:
         round: for a message of a run, or an answer.
+        relay: for a proposal with its photos, which may be 64 MiB.
         silence: party 1 takes this long without a command as a loss of the link.
         idle: party 0 synchronises after so long without faces.
         busy: party 0 synchronises this often under load.
@@ -63,6 +64,7 @@ class Timing:
     """
 
     round: float = 10.0
+    relay: float = 60.0
     silence: float = 10.0
     idle: float = 0.5
     busy: float = 2.0
@@ -190,14 +192,18 @@ class Conversation:
         begun = time.perf_counter()
         try:
             self._send(Run(feed.id, first, count))
+            prepared = self._prepare(feed, first, count)  # while the other party looks what it has
             go = self._answer(Go)
-            if go.count == 0:
-                self.around.intake.missed(feed, first, count)
-                return
-            if not (first <= go.first and go.first + go.count <= first + count):
-                raise MalformedError("The other party wants to compare faces that nobody proposed.")
-            faces = self.around.intake.take(feed, go.first, go.count)
-            self._run(feed, faces, begun, before)
+            if (go.first, go.count) != (first, count):
+                prepared.forget()
+                if go.count == 0:
+                    self.around.intake.missed(feed, first, count)
+                    return
+                if not (first <= go.first and go.first + go.count <= first + count):
+                    raise MalformedError("The other party wants to compare faces that nobody proposed.")
+                prepared = self._prepare(feed, go.first, go.count)
+            self.around.intake.take(feed, go.first, go.count)
+            self._run(feed, prepared, begun, before)
         finally:
             if feed.running:
                 self.around.intake.finished(feed)
@@ -244,6 +250,10 @@ class Conversation:
         lists.take(Records((record,)))
         return True
 
+    def _prepare(self, feed: Feed, first: int, count: int) -> Comparison:
+        faces = self.around.intake.look(feed, first, count)
+        return feed.session.prepare(faces.material, faces.inputs)
+
     # -- party 1 -----------------------------------------------------------------------------
 
     def _follow(self) -> None:
@@ -284,36 +294,40 @@ class Conversation:
         feed, faces = claimed
         try:
             self._send(Go(faces.first, faces.count))
-            self._run(feed, faces, begun, before)
+            prepared = feed.session.prepare(faces.material, faces.inputs)
+            self._run(feed, prepared, begun, before)
         finally:
             self.around.intake.finished(feed)
 
     # -- a run -------------------------------------------------------------------------------
 
-    def _run(self, feed: Feed, faces: Faces, begun: float, before: int) -> None:
+    def _run(self, feed: Feed, prepared: Comparison, begun: float, before: int) -> None:
         intake, metrics = self.around.intake, self.around.metrics
-        comparison = feed.session.begin(faces.material, faces.inputs)
-        self._last = Header(Kind.OPEN, feed.id, faces.first, faces.count).pack()[4:], feed
+        comparison = feed.session.admit(prepared)
+        self._last = Header(Kind.OPEN, feed.id, comparison.first, comparison.count).pack()[4:], feed
         self._gave_up = False
+        rounds: list[float] = []
         try:
-            self._rounds(comparison)
+            self._rounds(comparison, rounds)
         except _Aborted as aborted:
             self._aborted(feed, aborted)
             return
         done = time.perf_counter()
         result = comparison.result
         pairs = result.pairs()
-        metrics.faces.inc(faces.count)
+        metrics.faces.inc(comparison.count)
         metrics.matches.inc(len(pairs))
         metrics.run.observe(done - begun)
+        for seconds in rounds:
+            metrics.round.observe(seconds)
         self.around.on_run(Finished(result, done - begun, self._passed - before, done))
         if pairs:
             self._settle(feed, result, pairs)
         metrics.waiting.set(intake.waiting())
         metrics.dropped.set(intake.dropped)
 
-    def _rounds(self, comparison: Comparison) -> None:
-        """All rounds. Raises `_Aborted`."""
+    def _rounds(self, comparison: Comparison, seconds: list[float]) -> None:
+        """All rounds; how long each took goes to ``seconds``. Raises `_Aborted`."""
         message: bytes | None = comparison.start()
         while message is not None:
             began, step, lost = time.perf_counter(), comparison.step, False
@@ -327,7 +341,7 @@ class Conversation:
                 except UnavailableError:
                     lost = True
                     comparison.vanish()
-                self.around.metrics.round.observe(time.perf_counter() - began)
+                seconds.append(time.perf_counter() - began)
                 message = comparison.receive(theirs)
             except AbortError as error:
                 raise _Aborted(error, step, lost) from error
@@ -423,11 +437,11 @@ class Conversation:
             self._forked_at = number
             at = self.around.lists.at
             self.around.log.append("fork", number=at.number, head=at.head.hex(), theirs=number)
-            _log.error("the watchlists of the two parties differ; compare them")
+            _log.error("the watchlists of the two parties differ; `blindsight watchlist diff` says where")
 
     def _relay(self, own: Sync, theirs: Sync) -> None:
         if own.waiting or theirs.waiting:
-            relay = self._exchange(self.around.lists.relay(theirs), Relay)
+            relay = self._exchange(self.around.lists.relay(theirs), Relay, self.around.timing.relay)
             self.around.lists.receive(relay)
 
     def _take_records(self, records: Records) -> bool:
@@ -448,8 +462,9 @@ class Conversation:
     def _send(self, message: Message) -> None:
         self.channel.send(message.pack(), self.around.timing.round)
 
-    def _exchange(self, message: Message, wanted: type[M]) -> M:
-        data = self.channel.exchange(message.pack(), wanted.at_most, self.around.timing.round)
+    def _exchange(self, message: Message, wanted: type[M], seconds: float | None = None) -> M:
+        wait = self.around.timing.round if seconds is None else seconds
+        data = self.channel.exchange(message.pack(), wanted.at_most, wait)
         return parse(data, wanted)
 
     def _answer(self, wanted: type[M]) -> M:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,13 @@ from blindsight.core.errors import UsageError
 
 if TYPE_CHECKING:
     from blindsight.evaluation.bench_parties import Networked
+
+
+class Dealers(StrEnum):
+    """Who may deal."""
+
+    CAMERA = "camera"
+    PROVIDER = "provider"
 
 
 def two_party(
@@ -30,6 +38,7 @@ def two_party(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Both parties in this process, without a network.")
     ] = False,
+    source: Annotated[Dealers, typer.Option(help="Who deals.")] = Dealers.CAMERA,
     as_json: Json = False,
 ) -> None:
     """Faces against a watchlist that two parties share, with active security.
@@ -47,6 +56,8 @@ def two_party(
         machine,
     )
 
+    if in_process and source is not Dealers.CAMERA:
+        raise UsageError("A provider is another process; leave out --in-process.")
     output = Output(as_json)
     about = machine()
     where = f"{about['processor']}, {about['cores']} cores, {datetime.now(UTC):%Y-%m-%d}"
@@ -70,25 +81,27 @@ def two_party(
                 output.note(f"{count:,} × {dim}: {what}", "dim")
 
         with ExitStack() as stack:
-            parties: Parties = InProcess() if in_process else stack.enter_context(_networked())
+            parties: Parties = InProcess() if in_process else stack.enter_context(_networked(source))
             row = bench_two_party(count, dim, repeats=repeats, batch=batch, parties=parties, progress=told)
         rows.append(asdict(row))
     output.document(rows if len(rows) > 1 else rows[0])
-    output.show(f"spdz2k, camera deals: {where}")
+    output.show(f"spdz2k, {source.value} deals: {where}")
     output.show(f"AES: {rows[0]['aes']}. Network: {rows[0]['network']}.")
     sizes = [f"{row['entries']:,} × {row['dim']}" for row in rows]
     shown = table("", *sizes, right=tuple(sizes))
     for name in rows[0]:
-        if name not in ("entries", "dim", "aes", "network"):
+        if name not in ("entries", "dim", "aes", "network", "source"):
             shown.add_row(name.replace("_", " "), *(f"{row[name]:,}" for row in rows))
     output.show(shown)
 
 
-def _networked() -> Networked:
+def _networked(source: Dealers) -> Networked:
+    from blindsight.schemes.spdz2k.public import Source
+
     try:
         from blindsight.evaluation.bench_parties import Networked
     except ImportError as error:
         raise UsageError(
             f'Party processes need {error.name}: pip install "blindsight[server]", or give --in-process.'
         ) from error
-    return Networked()
+    return Networked(Source[source.name])

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from blindsight.blind import party_cameras
+from blindsight.blind import party_door
 from blindsight.cli.app import main
 from blindsight.core.types import I32
 from blindsight.evaluation.attacks.corrupt_party import CorruptSession, SwapEntry
@@ -32,5 +32,5 @@ def _wanted(params: Params) -> I32:
 
 
 if __name__ == "__main__":
-    vars(party_cameras)["Session"] = _corrupt
+    vars(party_door)["Session"] = _corrupt
     main(sys.argv[1:])

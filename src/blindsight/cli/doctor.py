@@ -53,6 +53,7 @@ def doctor(
         _models,
         lambda: _disk(Keys(vault, None, None).path),
         _tls,
+        _key_exchange,
         _self_test,
     ]
     if server is not None:
@@ -156,6 +157,29 @@ def _tls() -> Iterator[Finding]:
     from cryptography.hazmat.backends.openssl.backend import backend
 
     yield Finding("cryptography", "ok", f"AES-GCM and Argon2id by {backend.openssl_version_text()}")
+
+
+def _key_exchange() -> Iterator[Finding]:
+    """Whether what is recorded on the links of parties today can be read by a quantum computer later."""
+    from blindsight.wire.key_exchange import HYBRID, name_of, negotiated
+
+    try:
+        group = negotiated()
+    except (BlindsightError, OSError) as error:
+        said = error.message if isinstance(error, BlindsightError) else type(error).__name__
+        yield Finding("post-quantum", "fail", f"links between parties: no handshake: {said}")
+        return
+    if group in HYBRID:
+        yield Finding(
+            "post-quantum", "ok", f"links between parties: yes, hybrid key exchange {name_of(group)}"
+        )
+        return
+    why = (
+        f"this Python's {ssl.OPENSSL_VERSION} has none, 3.5 has"
+        if ssl.OPENSSL_VERSION_INFO < (3, 5)
+        else f"the configuration of {ssl.OPENSSL_VERSION} leaves X25519MLKEM768 out"
+    )
+    yield Finding("post-quantum", "warn", f"links between parties: no, key exchange {name_of(group)}; {why}")
 
 
 def _self_test() -> Iterator[Finding]:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Line = tuple[int, int, int]
 """Entries, coordinates, threads."""
 
+_LEFT_OUT = {"corrupt-party": (2, 5, 6, 8, 9, 11), "neighbours": (1, 4, 5)}
+"""Columns of the page that a terminal has no room for."""
+_NOTES = {"corrupt-party": "Alerts are the honest party's, on photos of p. A report has more columns."}
+"""Notes of tables that lack what theirs explains."""
+
 PARTS = ("table", "entries", "accuracy", "attack")
 
 
@@ -179,22 +184,21 @@ def _measured(
 
 
 def _show(output: Output, one: Table) -> None:
-    """A table of the report on the terminal: its lines become columns where there are few of them."""
+    """A table of the report on the terminal: some of its columns, and lines as columns where they are few."""
     from blindsight.evaluation.report import shown as text
 
     output.show(one.title, "bold")
-    turned = len(one.header) > 2 * len(one.rows)
-    head = [one.header[0].strip(), *(text(row[0]) for row in one.rows)] if turned else list(one.header)
-    lines = (
-        [[name.strip(), *(text(row[at]) for row in one.rows)] for at, name in enumerate(one.header) if at]
-        if turned
-        else [[text(cell) for cell in row] for row in one.rows]
-    )
-    numeric = [at for at in range(1, len(head)) if turned or not isinstance(one.rows[0][at], str)]
-    made = table(*head, right=tuple(head[at] for at in numeric))
-    for line in lines:
-        made.add_row(*(clean(cell) for cell in line))
+    columns = [at for at in range(len(one.header)) if at not in _LEFT_OUT.get(one.name, ())]
+    head, rows = [one.header[at] for at in columns], [[text(row[at]) for at in columns] for row in one.rows]
+    numeric = [not isinstance(one.rows[0][at], str) for at in columns]
+    if len(head) > 2 * len(rows):
+        head, *rows = [list(cells) for cells in zip(head, *rows, strict=True)]
+        numeric = [False] + [True] * (len(head) - 1)
+    made = table(*head, right=tuple(name for name, right in zip(head, numeric, strict=True) if right))
+    before = ""
+    for first, *others in rows:
+        made.add_row("" if first == before else clean(first), *(clean(cell) for cell in others))
+        before = first
     output.show(made)
-    if one.note:
-        output.show(one.note, "dim")
+    output.show(_NOTES.get(one.name, one.note), "dim")
     output.show()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -91,7 +92,7 @@ def consent(
     agreed = sign_consent(read_key_file(key)[:32], signed, regions)
     if not yes:
         for name, value in _shown(asked, digest).items():
-            output.note(f"{name:13} {clean(str(value))}")
+            output.note(f"{name.replace('_', ' '):13} {clean(str(value))}")
         for region in regions:
             output.note(f"{'withheld':13} {region[2]} x {region[3]} pixels at {region[0]}, {region[1]}")
         typer.confirm("Do you consent that the revealer sees this?", abort=True, err=True)
@@ -163,11 +164,9 @@ def reveal(
     )
     for one in found.items:
         held_back = f"  {plural(len(one['withheld']), 'region')} withheld" if one["withheld"] else ""
-        output.show(f"{one['first']}  {one['kind']:8} {one['file']}{held_back}")
-    for one in found.gaps:
-        output.note(f"{one['first']}  missing: {_GAPS[one['reason']].format(one['party'])}")
-    for one in found.refused:
-        output.note(f"{one['first']}  refused: {one['message']}", "red")
+        output.show(f"{_brief(one['first'])}  {one['kind']:8} {one['file']}{held_back}")
+    _tell(output, found.gaps, lambda gap: _GAPS[gap["reason"]].format(gap["party"]))
+    _tell(output, found.refused, lambda refused: str(refused["message"]), "red")
     output.show(f"{plural(len(found.items), 'item')} of {clean(asked.camera)}, with manifest.json, in {out}")
     if found.refused:
         raise typer.Exit(PROTOCOL)
@@ -242,11 +241,29 @@ def list_(
 
 
 _GAPS = {
-    "not-held": "party {} does not hold its share",
-    "withheld": "party {} withholds it, as video cannot be shown in part",
-    "damaged": "party {}'s share is damaged",
-    "gone": "party {} let its share go just now",
+    "not-held": "Party {} does not hold its share.",
+    "withheld": "A region is withheld, and video cannot be shown in part, so none is given.",
+    "damaged": "Party {}'s share is damaged on its disk.",
+    "gone": "Party {} let its share go just now.",
 }
+
+
+def _tell(
+    output: Output, rows: list[dict[str, Any]], sentence: Callable[[dict[str, Any]], str], style: str = ""
+) -> None:
+    """What is missing, a line for each reason; every piece stands in the manifest."""
+    reasons: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        reasons.setdefault(sentence(row), []).append(row)
+    for reason, same in reasons.items():
+        first, last = min(row["first"] for row in same), max(row["last"] for row in same)
+        pieces = plural(len({row["digest"] for row in same}), "piece")
+        output.note(f"{pieces} missing, {_brief(first)} to {_brief(last)}: {reason}", style)
+
+
+def _brief(instant: str) -> str:
+    """ISO 8601 to the second, for a person."""
+    return f"{instant[:10]} {instant[11:19]}Z"
 
 
 def _show_rows(output: Output, rows: list[dict[str, Any]]) -> None:
@@ -256,8 +273,14 @@ def _show_rows(output: Output, rows: list[dict[str, Any]]) -> None:
     names = [name for name in rows[0] if name != "digest"]
     shown = table(*names, right=("stills", "segments", "bytes", "number"))
     for row in rows:
-        shown.add_row(*(size(row[name]) if name == "bytes" else clean(str(row[name])) for name in names))
+        shown.add_row(*(_cell(name, row[name]) for name in names))
     output.show(shown)
+
+
+def _cell(name: str, value: Any) -> str:
+    if name == "bytes":
+        return size(value)
+    return _brief(value) if name in ("first", "last") else clean(str(value))
 
 
 def _instant(text: str) -> datetime:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from blindsight.cli.opening import Keys
 from blindsight.cli.options import Json
 from blindsight.cli.output import Output, clean, fields, plural, table
 
@@ -16,6 +17,12 @@ app = typer.Typer(
 )
 
 Federation = Annotated[Path, typer.Argument(metavar="FEDERATION", help="The federation's folder.")]
+PassphraseOfRoles = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="A file whose first line opens the roles' files.")
+]
+KeyFileOfRoles = Annotated[
+    Path | None, typer.Option("--key-file", help="The key file that opens the roles' files.")
+]
 
 
 @app.command()
@@ -32,9 +39,15 @@ def new(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over a user's images in a round.")] = 5,
     minimum: Annotated[int, typer.Option(min=2, help="Fewest users whose sum is opened.")] = 2,
     modulus_bits: Annotated[int, typer.Option(help="Of a Paillier key, for paillier and dphe.")] = 3072,
+    passphrase_file: PassphraseOfRoles = None,
+    key_file: KeyFileOfRoles = None,
     as_json: Json = False,
 ) -> None:
-    """Found a federation: keys and secrets for every role, each in a file of its own."""
+    """Found a federation: keys and secrets for every role, each in a file of its own.
+
+    The files of users and key holder are locked by a passphrase or a key file, if you give one (or
+    BLINDSIGHT_PASSPHRASE); else only their mode protects them.
+    """
     from blindsight.learning.descent import Descent
     from blindsight.trusted.learner import Learner
 
@@ -42,9 +55,11 @@ def new(
     options: dict[str, Any] = {"minimum": minimum}
     if scheme in ("paillier", "dphe"):
         options["modulus_bits"] = modulus_bits
+    keys = Keys(None, passphrase_file, key_file)
+    unlock = keys.unlock(new=True) if keys.given else None
     descent = Descent(alpha=alpha, l1=0.9, rate=30.0, epochs=epochs)
     learner = Learner.create(
-        federation, folders, scheme=scheme, features=features, descent=descent, **options
+        federation, folders, scheme=scheme, features=features, descent=descent, unlock=unlock, **options
     )
     document = {
         "federation": str(federation),
@@ -52,6 +67,7 @@ def new(
         "users": len(learner.folders),
         "classes": len(learner.task.classes),
         "weights": learner.task.weights,
+        "locked": unlock is not None,
     }
     output.document(document)
     output.show(
@@ -64,6 +80,8 @@ def new(
 def run(
     federation: Federation,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds to carry out now.")] = 10,
+    passphrase_file: PassphraseOfRoles = None,
+    key_file: KeyFileOfRoles = None,
     as_json: Json = False,
 ) -> None:
     """Carry out rounds; after an interruption go on where the last finished one left off."""
@@ -71,8 +89,10 @@ def run(
 
     output = Output(as_json)
     learner = Learner(federation)
+    keys = Keys(None, passphrase_file, key_file)
+    unlock = keys.unlock() if learner.locked or passphrase_file or key_file else None
     with output.progress("users' images", len(learner.folders)) as bar:
-        one = learner.rounds(lambda user: bar(user, len(learner.folders)))
+        one = learner.rounds(lambda user: bar(user, len(learner.folders)), unlock=unlock)
     done = []
     with output.progress("rounds", rounds) as bar:
         for k in range(rounds):

@@ -34,6 +34,11 @@ class Keys:
     def path(self) -> Path:
         return self.vault if self.vault is not None else Path.home() / ".blindsight" / "vault"
 
+    @property
+    def given(self) -> bool:
+        """Whether `unlock` would ask nobody."""
+        return bool(self.passphrase_file or self.key_file or os.environ.get(_VARIABLE))
+
     @contextmanager
     def open(self) -> Iterator[Vault]:
         """The vault; closed afterwards."""

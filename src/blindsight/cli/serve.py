@@ -11,12 +11,14 @@ from blindsight.cli.options import Json
 from blindsight.cli.output import Output, fields
 from blindsight.cli.serve_camera import camera
 from blindsight.cli.serve_party import party
+from blindsight.cli.serve_provider import provider
 from blindsight.cli.serve_watchlist import watchlist
 from blindsight.core.errors import UsageError
 
 app = typer.Typer(help="Run a server.", no_args_is_help=False)
 app.command("watchlist")(watchlist)
 app.command("party")(party)
+app.command("provider")(provider)
 app.command("camera")(camera)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _FACES = "The faces"
 _PARTIES = "The parties"
 _LOOK_SECONDS = 0.25
+_PATIENCE_SECONDS = 10.0
 
 
 class Footage(StrEnum):
@@ -47,6 +48,10 @@ def camera(
     party1: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where party 1 listens.", rich_help_panel=_PARTIES)
     ],
+    provider: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Who deals in its place.", rich_help_panel=_PARTIES),
+    ] = None,
     embedder: Annotated[
         str,
         typer.Option(
@@ -69,7 +74,7 @@ def camera(
         float | None, typer.Option(help="Most frames a second to look at.", show_default="all")
     ] = None,
     realtime: Annotated[
-        bool, typer.Option("--realtime", help="Show a file as fast as it was filmed.")
+        bool, typer.Option("--realtime", help="Show a file no faster than it was filmed.")
     ] = False,
     dummies: Annotated[
         int,
@@ -123,7 +128,7 @@ def camera(
     recording = _recording(identity, parties, footage, footage_every)
     made = _made(
         source, identity, parties, embedder, detector, min_face, repeat, fps, realtime, dummies, tick,
-        buffer, recording,
+        buffer, None if provider is None else address(provider), recording,
     )  # fmt: skip
     port = None
     if metrics_port is not None:
@@ -173,6 +178,7 @@ def _made(
     dummies: int,
     tick: float,
     buffer: int,
+    provider: tuple[str, int] | None,
     recording: Recording | None,
 ) -> Camera:
     from blindsight.trusted.camera import Camera, Settings, require_valid
@@ -193,7 +199,7 @@ def _made(
         raise UsageError(f"{parsed.name} does not exist; check the path.")
     pipeline = open_embedder(embedder, detector=detector, min_face=min_face)
     clock = StageClock()
-    link = CameraLink(own, parties, buffer=buffer, ahead=dummies, clock=clock)
+    link = CameraLink(own, parties, buffer=buffer, ahead=dummies, clock=clock, provider=provider)
     tap, look = (None, None) if recording is None else (recording.tap, recording.look)
     return Camera(parsed, pipeline, link, settings, tap=tap, look=look, clock=clock)
 
@@ -241,6 +247,8 @@ class _Said:
         """Say what changed, and every so often how far it is."""
         link, now = self._camera.link, time.monotonic()
         trouble = link.trouble
+        if trouble and self._opened is None and not (link.tried or now - self._began > _PATIENCE_SECONDS):
+            return  # loading and connecting take a moment
         if trouble and trouble != self._trouble:
             self._output.line({"event": "waiting", "reason": trouble})
             self._say(f"waiting for the parties; {clean(trouble)}")
@@ -287,7 +295,7 @@ class _Said:
             kept = recording.counts
             shown["footage"] = f"{plural(kept.offered, recording.kind[:-1])}, {kept.kept:,} kept by both"
         took = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in seconds.items() if spent >= 0.005)
-        self._output.show(fields(**shown, time=took or "none", protection=f"{100 * share:.1f} % of the time"))
+        self._output.show(fields(**shown, time=took or "none", protection=f"{100 * share:.2f} % of the time"))
         self._output.note({"ended": "the video is over", "stopped": "stopped"}.get(reason, ""))
 
     def _counts(self) -> dict[str, Any]:

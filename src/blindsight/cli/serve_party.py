@@ -78,8 +78,7 @@ def party(
     metrics = None if metrics_port is None else served.metrics.serve(metrics_port)
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: served.stop())
-    host, port = served.address
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    shown = shown_address(served.address)
     output.line({"event": "listening", "party": number, "address": shown, "metrics_port": metrics})
     output.show(f"party {number}, listening on {shown}", "bold")
     output.show(
@@ -95,3 +94,9 @@ def address(text: str) -> tuple[str, int]:
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise UsageError(f"{text} is not a host and a port, such as 127.0.0.1:8440.")
     return host.strip("[]"), int(port)
+
+
+def shown_address(bound: tuple[str, int]) -> str:
+    """The other way about."""
+    host, port = bound
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -16,12 +16,10 @@ from blindsight.cli.watchlist_file import (
     OperatorKey,
     abbreviations,
     embeddings_of,
-    nearest,
     opened,
     operator_of,
     pipeline_for,
-    spread,
-    threshold_of,
+    remarks,
     waiting_content,
     waiting_fields,
     waiting_of,
@@ -63,24 +61,25 @@ def propose(
         state = listed.state
         operator = operator_of(state.founding, key)
         read: list[bytes] = []
+        said: dict[str, Any] = {}
         change: Change
         if add is not None:
-            change, read = _addition(output, state, add, photos or [], embedder, detector)
+            change, read, said = _addition(output, state, add, photos or [], embedder, detector)
         else:
             change = _other(state, remove, threshold)
         _warn_of_others(output, [one.proposal.change for one in listed.waiting()], change)
         digest = listed.propose(operator.propose(state.name, change, reason), read)
         one = waiting_of(listed, digest.hex())
         (short,) = abbreviations([digest])
-    output.document({"file": str(file)} | waiting_content(one, state.founding))
+    output.document({"file": str(file)} | waiting_content(one, state.founding) | said)
     output.show("Proposed, and waiting for the other party's operator.", "bold")
-    output.show(fields(**waiting_fields(one, state.founding)))
+    output.show(fields(**waiting_fields(one, state)))
     output.show(f"There: blindsight watchlist approve FILE {short} --key KEY")
 
 
 def _addition(
     output: Output, state: Watchlist, entry: str, photos: list[Path], embedder: str, detector: str
-) -> tuple[Add, list[bytes]]:
+) -> tuple[Add, list[bytes], dict[str, Any]]:
     from blindsight.trusted.operator import addition
     from blindsight.vision.images import read_bytes, shown
     from blindsight.wire.dual_control import MAX_PHOTOS, require_entry
@@ -94,15 +93,7 @@ def _addition(
     pipeline = pipeline_for(state.founding, embedder, detector)
     embeddings = embeddings_of(pipeline, [(shown(p), data) for p, data in zip(photos, read, strict=True)])
     change = addition(state.founding, entry, read, embeddings)
-    limit = threshold_of(state.founding, state.threshold)
-    if (apart := spread(state.founding, embeddings)) >= limit:
-        output.note(
-            f"One of these photos is {apart:.2f} away from the rest, and {limit:.2g} is another person.",
-            "yellow",
-        )
-    if (known := nearest(state, change.values)) is not None:
-        output.note(f"These photos match {known[0]}, who is on the list (distance {known[1]:.2f}).", "yellow")
-    return change, read
+    return change, read, remarks(output, state, embeddings, change.values)
 
 
 def _other(state: Watchlist, remove: str | None, threshold: float | None) -> Change:

@@ -18,13 +18,11 @@ from blindsight.cli.watchlist_file import (
     PhotosFolder,
     ProposalDigest,
     embeddings_of,
-    nearest,
     opened,
     operator_of,
     pipeline_for,
     put,
-    spread,
-    threshold_of,
+    remarks,
     waiting_content,
     waiting_fields,
     waiting_of,
@@ -66,7 +64,7 @@ def approve(
             )
         if one.verdict is not None:
             raise ConflictError("This proposal is approved already, and takes effect when both parties run.")
-        output.show(fields(**waiting_fields(one, founding)))
+        output.show(fields(**waiting_fields(one, listed.state)))
         checked = _checked(output, listed, one, photos, embedder, detector)
         confirm(f"Approve: {put(one.proposal.change, founding)}?", yes)
         listed.decide(operator.decide(one.digest, True, reason))
@@ -142,14 +140,5 @@ def _checked(
     except ImageError as error:
         raise type(error)(f"{error.message} Reject the proposal.") from None
     require_honest(state, one.signed, embeddings)
-    apart, limit = spread(founding, embeddings), threshold_of(founding, state.threshold)
     output.show(f"The template is that of {plural(len(photos), 'photo')}, embedded here.", "green")
-    if apart >= limit:
-        output.note(
-            f"One of the photos is {apart:.2f} away from the rest, and {limit:.2g} is another person.",
-            "yellow",
-        )
-    known = nearest(state, change.values)
-    if known is not None:
-        output.note(f"The photos match {known[0]}, who is on the list (distance {known[1]:.2f}).", "yellow")
-    return {"photos": len(photos), "spread": round(apart, 4), "matches": None if known is None else known[0]}
+    return {"photos": len(photos)} | remarks(output, state, embeddings, change.values)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blindsight.cli.output import clean, plural
+from blindsight.cli.output import Output, clean, plural
 from blindsight.core.errors import ImageError, SeveralFacesError, UsageError
 
 if TYPE_CHECKING:
     from blindsight.blind.dual_control import Waiting, WatchlistFile
-    from blindsight.core.dual_control import Change, Founding, Watchlist
+    from blindsight.core.dual_control import I16, Change, Founding, Watchlist
     from blindsight.core.types import Embedding
     from blindsight.trusted.operator import Operator
     from blindsight.vision import FacePipeline
@@ -107,7 +107,7 @@ def pipeline_for(founding: Founding, embedder: str, detector: str) -> FacePipeli
     if pipeline.embedder.model_id != founding.model_id:
         raise ModelMismatchError(
             f"This list is of {founding.model_id}, and here {embedder} is {pipeline.embedder.model_id}; "
-            "use the weights that the list was founded with."
+            "say with --embedder which weights the list was founded with."
         )
     return pipeline
 
@@ -126,14 +126,30 @@ def embeddings_of(pipeline: FacePipeline, photos: Sequence[tuple[str, bytes]]) -
 
 
 def spread(founding: Founding, embeddings: Sequence[Embedding]) -> float:
-    """How far the photo that is farthest from their common template is from it."""
+    """How far the two photos that are least alike are apart; 0 for one."""
+    from itertools import combinations
+
     from blindsight.trusted.operator import distance, template
 
-    whole = template(founding, embeddings)
-    return max(distance(template(founding, [one]), whole, founding) for one in embeddings)
+    single = [template(founding, [one]) for one in embeddings]
+    return max((distance(one, other, founding) for one, other in combinations(single, 2)), default=0.0)
 
 
-def nearest(state: Watchlist, values: Any) -> tuple[str, float] | None:
+def remarks(output: Output, state: Watchlist, embeddings: Sequence[Embedding], values: I16) -> dict[str, Any]:
+    """Say what speaks against an entry: photos that are of two people, or of somebody who is listed."""
+    apart, limit = spread(state.founding, embeddings), threshold_of(state.founding, state.threshold)
+    if apart >= limit:
+        output.note(
+            f"Two of these photos are {apart:.2f} apart, and {limit:.2g} make two people to this list.",
+            "yellow",
+        )
+    known = nearest(state, values)
+    if known is not None:
+        output.note(f"These photos match {known[0]}, who is on the list (distance {known[1]:.2f}).", "yellow")
+    return {"spread": round(apart, 4), "matches": None if known is None else known[0]}
+
+
+def nearest(state: Watchlist, values: I16) -> tuple[str, float] | None:
     """The entry that this template matches, if it does, and its distance."""
     from blindsight.trusted.operator import distance
 
@@ -218,11 +234,15 @@ def waiting_content(one: Waiting, founding: Founding) -> dict[str, Any]:
     }
 
 
-def waiting_fields(one: Waiting, founding: Founding) -> dict[str, str]:
+def waiting_fields(one: Waiting, state: Watchlist) -> dict[str, str]:
     """A proposal for a person."""
+    from blindsight.core.dual_control import SetThreshold
+
+    change, founding = one.proposal.change, state.founding
+    now = f", now {threshold_of(founding, state.threshold):.4g}" if isinstance(change, SetThreshold) else ""
     return {
         "proposal": one.digest.hex(),
-        "change": put(one.proposal.change, founding),
+        "change": put(change, founding) + now,
         "reason": one.proposal.reason,
         "by": f"party {one.proposal.proposer}, {day(one.proposal.at)} UTC",
     }

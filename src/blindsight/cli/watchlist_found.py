@@ -13,7 +13,7 @@ from blindsight.cli.gallery import confirm
 from blindsight.cli.options import Json, Yes
 from blindsight.cli.output import Output, fields
 from blindsight.cli.watchlist_file import operator_of, threshold_of
-from blindsight.core.errors import StorageFullError, UsageError
+from blindsight.core.errors import InaccurateParametersError, MalformedError, StorageFullError, UsageError
 
 if TYPE_CHECKING:
     from blindsight.core.dual_control import Founding
@@ -64,10 +64,18 @@ def new(
     model = open_embedder(embedder).embedder
     normalised = model.metric == "cosine"
     bound = 1.0 if normalised else radius if radius is not None else model.radius
+    limit = threshold if threshold is not None else _distance(model.threshold, normalised)
+    if not limit > 0:
+        raise UsageError("A threshold is a positive distance.")
     if not math.isfinite(bound):
         raise UsageError("This model does not say how long its embeddings are; say it with --radius.")
     params = Params.for_radius(model.dimension, radius=bound, value_bits=value_bits)
-    limit = threshold if threshold is not None else _distance(model.threshold, normalised)
+    rounding = math.sqrt(params.dimension) / params.scale
+    if rounding > limit / 2:
+        raise InaccurateParametersError(
+            f"Rounding alone could change a distance by {rounding:.2g}, and the threshold is {limit:.2g}; "
+            "take more value bits."
+        )
     encoded = found(
         model.model_id, params.dimension, normalised, min(params.scale, 32767), params.norm,
         params.value_bits, limit, operators,
@@ -112,7 +120,10 @@ def join(
         raise UsageError(f"{file} exists already; nothing is overwritten.")
     with founding.open("rb") as stream:
         encoded = stream.read(MAX_FOUNDING_BYTES + 1)
-    said = decode_founding(encoded)
+    try:
+        said = decode_founding(encoded)
+    except MalformedError:
+        raise MalformedError(f"{founding} is not the founding of a watchlist.") from None
     require_computable(said)
     mine = None if key is None else operator_of(said, key).party
     digest = named("founding", encoded).hex()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from blindsight.cli.options import Json
 from blindsight.cli.output import Output, clean, fields, table
@@ -83,58 +81,51 @@ def show(
     with opened(file) as listed:
         one = waiting_of(listed, proposal)
         found = listed.photos(one.digest)
-        founding = listed.state.founding
-    written = []
+        state = listed.state
+    founding, written = state.founding, []
     if photos is not None:
         if one.verdict is None:
             require_photos(one.proposal.change, found)
         written = write_photos(photos, one, found)
     output.document(waiting_content(one, founding) | {"photo_files": [str(path) for path in written]})
-    output.show(fields(**waiting_fields(one, founding), decision=_decision(one)))
+    output.show(fields(**waiting_fields(one, state), decision=_decision(one)))
     for path in written:
         output.show(f"photo: {clean(str(path))}")
     if written:
         output.show("Delete them when you have decided.", "dim")
 
 
-def history(
-    file: ListFile,
-    last: Annotated[int | None, typer.Option(min=1, help="Only so many of the newest records.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Every change that took effect: who proposed and who approved it, when and why."""
+def history(file: ListFile, as_json: Json = False) -> None:
+    """Every change that took effect, who wanted it, when and why; and what was rejected or withdrawn."""
     output = Output(as_json)
     with opened(file) as listed:
-        founding, records = listed.state.founding, _records(listed)
-    records = records[-last:] if last is not None else records
+        founding, records, ended = listed.state.founding, _records(listed), listed.ended()
     output.document(
         {
             "file": str(file),
-            "records": [
-                {
-                    "number": one.number,
-                    "head": one.digest.hex(),
-                    "change": change_content(one.proposal.change, founding),
-                    "proposal": one.proposal_digest.hex(),
-                    "proposer": one.proposal.proposer,
-                    "proposed": moment(one.proposal.at).isoformat(),
-                    "reason": one.proposal.reason,
-                    "approved": moment(one.verdict.at).isoformat(),
-                    "remark": one.verdict.reason,
-                }
-                for one in records
+            "records": [_content(one, founding) for one in records],
+            "ended": [
+                {"proposal": one.proposal.hex(), "party": one.party, "reason": one.reason}
+                | {"at": moment(one.at).isoformat()}
+                for one in ended
             ],
         }
     )
-    if not records:
-        output.show("Nothing has been changed since the list was founded.")
-        return
     shown = table("record", "change", "proposed by", "approved", "reason", right=("record",))
     for one in records:
         reason = one.proposal.reason + (f" / {one.verdict.reason}" if one.verdict.reason else "")
         change, at = put(one.proposal.change, founding), day(one.verdict.at)
         shown.add_row(str(one.number), change, f"party {one.proposal.proposer}", at, reason)
-    output.show(shown)
+    if records:
+        output.show(shown)
+    else:
+        output.show("Nothing has been changed since the list was founded.")
+    if ended:
+        output.show()
+        gone = table("rejected or withdrawn", "by", "at", "reason")
+        for short, verdict in zip(abbreviations([one.proposal for one in ended]), ended, strict=True):
+            gone.add_row(short, f"party {verdict.party}", day(verdict.at), verdict.reason)
+        output.show(gone)
 
 
 def _records(listed: WatchlistFile) -> list[Record]:
@@ -142,6 +133,20 @@ def _records(listed: WatchlistFile) -> list[Record]:
     from blindsight.wire.dual_control import claimed_record
 
     return [claimed_record(encoded) for encoded in listed.records(0)]
+
+
+def _content(one: Record, founding: Founding) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "head": one.digest.hex(),
+        "change": change_content(one.proposal.change, founding),
+        "proposal": one.proposal_digest.hex(),
+        "proposer": one.proposal.proposer,
+        "proposed": moment(one.proposal.at).isoformat(),
+        "reason": one.proposal.reason,
+        "approved": moment(one.verdict.at).isoformat(),
+        "remark": one.verdict.reason,
+    }
 
 
 def _when(record: Record) -> dict[str, Any]:

@@ -30,40 +30,33 @@ from blindsight.core.dual_control import I16, Add, Founding, named
 from blindsight.core.errors import UnavailableError
 from blindsight.schemes.spdz2k.compute import Matches
 from blindsight.schemes.spdz2k.messages import Header
-from blindsight.schemes.spdz2k.public import Grant
+from blindsight.schemes.spdz2k.public import Grant, Source
 from blindsight.schemes.spdz2k.watchlist import Watchlist
 from blindsight.trusted.operator import Operator
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.dual_control import encode_founding, encode_record
-from blindsight.wire.party_messages import MOST_IN_RUN, State, parse
-from blindsight.wire.tls import Identity
+from blindsight.wire.party_messages import MOST_IN_RUN, Credit, Over, State, Stored, parse
+from blindsight.wire.tls import ROLES, Identity
 
 _SECONDS: Final = 120.0
 _CAMERA: Final = "bench"
 
 
-class Networked:
-    """Two party processes. Use as a context; they are ended with it."""
-
-    network = "TLS 1.3 over loopback, two party processes and the camera"
+class PartyProcesses:
+    """Two parties' processes, their identities and a camera's. Use as a context; they are ended with it."""
 
     def __init__(self) -> None:
-        self.wire_bytes = 0
-        self.online_seconds: float | None = None
-        self.most_faces = MOST_IN_RUN
         self._temporary = tempfile.TemporaryDirectory(prefix="blindsight-bench-")
-        self._folder = Path(self._temporary.name)
-        self._identities = [
-            Identity.create(self._folder / role, role, name)
-            for role, name in (("party0", "p0"), ("party1", "p1"), ("camera", _CAMERA))
+        self.folder = Path(self._temporary.name)
+        self.identities = [
+            Identity.create(self.folder / role, role, name)
+            for role, name in zip(ROLES, ("p0", "p1", _CAMERA, "dealer"), strict=True)
         ]
-        for one in self._identities:
-            for other in self._identities:
+        for one in self.identities:
+            for other in self.identities:
                 if one is not other:
                     one.trust(other.folder / "certificate.pem")
-        self._processes: list[subprocess.Popen[str]] = []
-        self._channels: list[Channel] = []
-        self._entries = 0
+        self.processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -71,40 +64,70 @@ class Networked:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for channel in self._channels:
-            channel.close()
-        for process in reversed(self._processes):
+        for process in reversed(self.processes):
             process.terminate()
-        for process in self._processes:
+        for process in self.processes:
             process.wait(_SECONDS)
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     stream.close()
         self._temporary.cleanup()
 
-    # -- as `Parties` ------------------------------------------------------------------------
-
-    def adopt(self, watchlist: Watchlist) -> Watchlist:
-        """Found a list with these entries, and start both parties with it."""
-        self._entries = len(watchlist)
-        agreed = _found(watchlist, [self._folder / f"list{party}" for party in (0, 1)])
+    def start(
+        self, watchlist: Watchlist, model_id: str = "benchmark", *, normalised: bool = False
+    ) -> tuple[Watchlist, list[tuple[str, int]]]:
+        """Found a list with these entries, start both with it; the list, and where they listen."""
+        paths = [self.folder / f"list{party}" for party in (0, 1)]
+        agreed = _found(watchlist, paths, model_id, normalised)
         address = ""
-        addresses: list[str] = []
+        addresses: list[tuple[str, int]] = []
         for party in (1, 0):
             process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-c", _CODE, str(party), str(self._folder), address],
+                [sys.executable, "-c", _CODE, str(party), str(self.folder), address],
                 stdin=subprocess.PIPE,  # ends when we do, also where we are killed; the party then stops
                 stdout=subprocess.PIPE,
                 text=True,
                 process_group=0,  # Ctrl-C is for us; `__exit__` ends the parties
                 env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             )
-            self._processes.insert(0, process)
-            address = _line(process)["address"]
-            addresses.insert(0, address)
-        for party, at in enumerate(addresses):
-            host, _, port = at.rpartition(":")
-            self._channels.append(connect(self._identities[2], host, int(port), f"party{party}"))
+            self.processes.insert(0, process)
+            address = said(process)["address"]
+            host, _, port = address.rpartition(":")
+            addresses.insert(0, (host, int(port)))
+        return agreed, addresses
+
+
+class Networked(PartyProcesses):
+    """The parties, and this process as their camera."""
+
+    def __init__(self, source: Source = Source.CAMERA) -> None:
+        super().__init__()
+        self.source = source
+        self.network = "TLS 1.3 over loopback, two party processes and " + (
+            "the camera" if source is Source.CAMERA else "a third that is provider and camera"
+        )
+        self._dealing: list[Channel] = []
+        self.wire_bytes = 0
+        self.online_seconds: float | None = None
+        self.most_faces = MOST_IN_RUN
+        self._channels: list[Channel] = []
+        self._entries = 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for channel in {*self._channels, *self._dealing}:
+            channel.close()
+        super().__exit__(kind, value, trace)
+
+    # -- as `Parties` ------------------------------------------------------------------------
+
+    def adopt(self, watchlist: Watchlist) -> Watchlist:
+        """Found a list with these entries, and start both parties with it."""
+        self._entries = len(watchlist)
+        agreed, addresses = self.start(watchlist)
+        for party, (host, port) in enumerate(addresses):
+            self._channels.append(connect(self.identities[2], host, port, f"party{party}"))
         for channel in self._channels:
             state = _state(channel)
             while not state.open:
@@ -112,33 +135,44 @@ class Networked:
             if state.digest != agreed.digest:
                 raise UnavailableError("The parties have another list than was founded for them.")
             self.most_faces = min(self.most_faces, state.window)
+        self._dealing = self._channels
+        if self.source is Source.PROVIDER:
+            self._dealing = []
+            for party, (host, port) in enumerate(addresses):
+                self._dealing.append(connect(self.identities[3], host, port, f"party{party}"))
         return agreed
 
     def open(self, grants: tuple[Grant, Grant], watchlist: Watchlist) -> None:
-        for channel, grant in zip(self._channels, grants, strict=True):
+        for channel, grant in zip(self._dealing, grants, strict=True):
             channel.send(grant.to_bytes(), _SECONDS)
 
     def compare(self, material: tuple[bytearray, bytearray], inputs: bytes) -> tuple[Matches, Matches]:
         for party in (1, 0):
-            self._channels[party].send(material[party], _SECONDS)
-            self._channels[party].send(inputs, _SECONDS)
-        said = [_line(process) for process in self._processes]
-        for channel in self._channels:
+            self._dealing[party].send(material[party], _SECONDS)
+            if self.source is Source.CAMERA:
+                self._channels[party].send(inputs, _SECONDS)
+        if self.source is Source.PROVIDER:
+            for party in (1, 0):
+                _await_stored(self._dealing[party])
+            for party in (1, 0):
+                self._channels[party].send(inputs, _SECONDS)
+        runs = [said(process) for process in self.processes]
+        for channel in {*self._channels, *self._dealing}:
             while channel.waiting(0):
                 channel.receive(State.at_most, _SECONDS)
         count = Header.parse(inputs).count
-        if any(one["count"] != count for one in said):
+        if any(one["count"] != count for one in runs):
             raise UnavailableError("The parties did not take these faces in one run.")
-        self.wire_bytes += said[0]["wire_bytes"]
-        self.online_seconds = max(one["seconds"] for one in said)
-        one, other = (self._matches(found) for found in said)
+        self.wire_bytes += runs[0]["wire_bytes"]
+        self.online_seconds = max(one["seconds"] for one in runs)
+        one, other = (self._matches(found) for found in runs)
         return one, other
 
-    def _matches(self, said: dict[str, Any]) -> Matches:
-        bits = np.zeros((said["count"], self._entries), np.bool_)
-        for face, entry in said["pairs"]:
-            bits[face - said["first"], entry] = True
-        return Matches(bytes.fromhex(said["session"]), said["first"], bits, bytes.fromhex(said["receipt"]))
+    def _matches(self, run: dict[str, Any]) -> Matches:
+        bits = np.zeros((run["count"], self._entries), np.bool_)
+        for face, entry in run["pairs"]:
+            bits[face - run["first"], entry] = True
+        return Matches(bytes.fromhex(run["session"]), run["first"], bits, bytes.fromhex(run["receipt"]))
 
 
 _CODE: Final = """
@@ -175,10 +209,13 @@ def serve(number: int, folder: str, peer: str) -> None:
         peer=(host, int(port)) if peer else None,
         on_run=told,
     )
-    # Whichever party ends first breaks the link of the other, which is no news here.
-    logging.getLogger(Party.__module__).setLevel(logging.ERROR)
-    signal.signal(signal.SIGTERM, lambda *_: party.stop())
-    threading.Thread(target=_until_closed, args=(party.stop,), daemon=True).start()
+
+    def stop(*_: object) -> None:
+        logging.disable()  # whichever party ends first breaks the link of the other, which is no news here
+        party.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    threading.Thread(target=_until_closed, args=(stop,), daemon=True).start()
     _say(address="{}:{}".format(*party.address))
     party.run()
 
@@ -193,27 +230,37 @@ def _say(**content: Any) -> None:
     sys.stdout.flush()
 
 
-def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """The next thing that a party's process printed: where it listens, then a line for each run."""
     stream: IO[str] | None = process.stdout
     line = "" if stream is None else stream.readline()
     if not line:
         raise UnavailableError("A party's process ended; its messages say why.")
-    said: dict[str, Any] = json.loads(line)
-    return said
+    content: dict[str, Any] = json.loads(line)
+    return content
 
 
 def _state(channel: Channel) -> State:
     return parse(channel.receive(State.at_most, _SECONDS), State)
 
 
-def _found(watchlist: Watchlist, paths: list[Path]) -> Watchlist:
+def _await_stored(channel: Channel) -> None:
+    while True:
+        message: Any = parse(channel.receive(State.at_most, _SECONDS), State, Credit, Over, Stored)
+        if isinstance(message, Stored):
+            return
+        if isinstance(message, Over):
+            raise UnavailableError(f"A party ended the session: {message.reason}.")
+
+
+def _found(watchlist: Watchlist, paths: list[Path], model_id: str, normalised: bool) -> Watchlist:
     """Two copies of a list with these entries, every one proposed, approved and numbered."""
     keys = [Ed25519PrivateKey.generate().private_bytes_raw() for _ in (0, 1)]
     operators = Operator(0, keys[0]), Operator(1, keys[1])
     p = watchlist.params
     founding = encode_founding(
         Founding(
-            os.urandom(16), "benchmark", p.dimension, False, p.scale, p.norm, p.value_bits,
+            os.urandom(16), model_id, p.dimension, normalised, p.scale, p.norm, p.value_bits,
             watchlist.threshold, (operators[0].public_key, operators[1].public_key),
         )
     )  # fmt: skip

@@ -23,7 +23,7 @@ from blindsight.schemes.spdz2k.compute import Matches, Session
 from blindsight.schemes.spdz2k.deal import Dealer
 from blindsight.schemes.spdz2k.messages import U64, Kind
 from blindsight.schemes.spdz2k.params import Params
-from blindsight.schemes.spdz2k.public import Grant
+from blindsight.schemes.spdz2k.public import Grant, Source
 from blindsight.schemes.spdz2k.share import Sharer, quantise
 from blindsight.schemes.spdz2k.watchlist import Watchlist
 
@@ -60,6 +60,11 @@ class Parties(Protocol):
         ...
 
     @property
+    def source(self) -> Source:
+        """Who deals."""
+        ...
+
+    @property
     def network(self) -> str:
         """How the parties are connected, in a few words."""
         ...
@@ -75,6 +80,7 @@ class InProcess:
 
     network = "none: both parties one after the other in one process"
     most_faces = 1024
+    source = Source.CAMERA
     online_seconds: float | None = None
 
     def __init__(self) -> None:
@@ -119,6 +125,7 @@ class Row:
         evaluate_openssl_ms: the same with AES through OpenSSL, in turn with it.
         aes: the AES path in use.
         network: how the parties are connected.
+        source: who deals: ``camera`` or ``provider``.
     """
 
     entries: int
@@ -138,6 +145,7 @@ class Row:
     evaluate_openssl_ms: float
     aes: str
     network: str
+    source: str
 
 
 def bench_two_party(
@@ -170,7 +178,7 @@ def bench_two_party(
     watchlist = Watchlist(params, _faces(params, generator, entries), params.threshold(_THRESHOLD))
     progress("agreeing on the list")
     watchlist = parties.adopt(watchlist)
-    dealer = Dealer(params, watchlist.digest, entries, camera="bench")
+    dealer = Dealer(params, watchlist.digest, entries, camera="bench", source=parties.source)
     sharer = Sharer(params, dealer.session)
     parties.open(dealer.grants, watchlist)
     batch = min(batch, dealer.grants[0].layout.most_faces, parties.most_faces)
@@ -215,6 +223,7 @@ def bench_two_party(
         evaluate_openssl_ms=round(openssl, 4),
         aes={8: "VAES, 512 bits", 2: "AES-NI", 0: "OpenSSL"}[aes.LANES],
         network=parties.network,
+        source=parties.source.name.lower(),
     )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from blindsight.core.errors import UsageError
 from blindsight.core.types import I64
-from blindsight.encoding import Metric
 from blindsight.evaluation.comparing import comparable
 from blindsight.evaluation.embeddings import PhotoEmbeddings
 from blindsight.evaluation.pairs import Pair, PairList
 from blindsight.evaluation.scores import F64
+from blindsight.vision.faces import Metric
 from blindsight.vision.folder import Photo
 
 _GENERATED_THRESHOLD = 1.1
@@ -50,8 +50,6 @@ class Crowd:
     @property
     def named_pairs(self) -> tuple[Pair, ...]:
         """The pairs by their people, for `comparisons_of`; the paths are numbers of rows."""
-        from pathlib import Path
-
         photos = [Photo(who, Path(str(row))) for row, who in enumerate(self.subjects)]
         return tuple(Pair(photos[a], photos[b]) for a, b in self.pairs.tolist())
 
@@ -82,7 +80,7 @@ def crowd_of(
         radius: of the embedder; infinite where it knows no bound.
 
     Raises:
-        UsageError: no pair of a kind is left, or an embedder of another metric.
+        UsageError: no pair of a kind is left.
     """
     kept = comparable(pairs, embeddings)
     photos = tuple(sorted(embeddings.vectors))
@@ -91,11 +89,9 @@ def crowd_of(
     if metric == "cosine":
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         squared, radius = 2.0 - 2.0 * threshold, 1.0
-    elif metric == "euclidean":
+    else:
         squared = threshold**2
         radius = radius if np.isfinite(radius) else float(np.linalg.norm(vectors, axis=1).max())
-    else:
-        raise UsageError("Two parties compare by distance; take an embedder of distances or of cosines.")
     chosen = np.array([(rows[pair.first], rows[pair.second]) for pair in kept], np.int64)
     return Crowd(
         f"photos, embedded by {embeddings.model_id}",
@@ -108,7 +104,7 @@ def crowd_of(
     )
 
 
-def generated_crowd(people: int = 300, photos: int = 4, dimension: int = 128, *, _seed: int = 4) -> Crowd:
+def generated_crowd(people: int = 300, photos: int = 3, dimension: int = 128, *, _seed: int = 4) -> Crowd:
     """Unit vectors of people who are not too easy to tell apart: for where there are no photos."""
     generator = np.random.default_rng(_seed)
     inner = min(dimension, 16)

@@ -97,6 +97,7 @@ class Outcome:
         as_rule: faces whose bit at c was that of the plaintext rule which the corrupt party is after;
             of the agreed one without an attack.
         noticed: faces at which the honest party aborted.
+        noticed_hunted: of them photos of the hunted person.
         first_noticed: the latest first face, from 1, at which it did, over all streets; 0 for never.
         refused: faces that an ended session refused.
         evidence: aborts of which it kept evidence with the message that caused it.
@@ -111,6 +112,7 @@ class Outcome:
     hits_others: int
     as_rule: int
     noticed: int = 0
+    noticed_hunted: int = 0
     first_noticed: int = 0
     refused: int = 0
     evidence: int = 0
@@ -286,7 +288,7 @@ def _ours(
     """
     watchlist, honest = street.watchlist, 1 - corrupt
     bits, known = np.zeros(len(street.faces), np.bool_), np.zeros(len(street.faces), np.bool_)
-    noticed = first = refused = evidence = leaked = 0
+    noticed = seen = first = refused = evidence = leaked = 0
     camera: _Camera | None = None
     for at, face in enumerate(street.faces):
         if camera is None:
@@ -298,6 +300,7 @@ def _ours(
         error = ends[honest]
         if error is not None:
             noticed += 1
+            seen += bool(street.hunted[at])
             first = first or at + 1
             kept = error.evidence
             evidence += kept is not None and kept.party == honest and bool(kept.received)
@@ -316,7 +319,7 @@ def _ours(
     found = _outcome(street, name, who, bits, expected)
     return Outcome(
         name, who, found.faces, found.hunted, found.hits_hunted, found.hits_others,
-        int((known & (bits == expected)).sum()), noticed, first, refused, evidence, leaked,
+        int((known & (bits == expected)).sum()), noticed, seen, first, refused, evidence, leaked,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from blindsight.evaluation.figures import COLOURS, INK, Plot, csv_text, finished, legible, series, sheet
 from blindsight.evaluation.surveillance_attack import Outcome
 from blindsight.evaluation.surveillance_bench import NEIGHBOURS, THESIS, Cost
+from blindsight.evaluation.surveillance_tables import number
 
 
 def time_over_threads(costs: Sequence[Cost]) -> Plot:
@@ -55,7 +56,7 @@ def time_of_systems(cost: Cost) -> Plot:
         for at, (_, low, high) in enumerate(bars):
             colour = COLOURS[1] if at >= len(bars) - 2 else COLOURS[0]
             axes.plot([low, high], [-at, -at], marker="o", markersize=6, linewidth=3, color=colour)
-            text = f"{low:,.3g}" if high == low else f"{low:,.3g} to {high:,.3g}"
+            text = number(low) if high == low else f"{number(low)} to {number(high)}"
             axes.annotate(
                 f"{text} ms", (high, -at), (9, 0), textcoords="offset points", va="center", fontsize=8
             )
@@ -85,10 +86,7 @@ def over_entries(costs: Sequence[Cost]) -> Plot:
             rows += [(label, *pair) for pair in zip(entries, values, strict=True)]
         last = float(costs[-1].row.total_ms)
         guide = [last * count / entries[-1] for count in entries]
-        axes.plot(entries, guide, color=INK, alpha=0.45, linewidth=0.9)
-        axes.annotate(
-            "proportional", (entries[0], guide[0]), (4, 4), textcoords="offset points", fontsize=8, alpha=0.8
-        )
+        axes.plot(entries, guide, color=INK, alpha=0.45, linewidth=0.9, label="proportional")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xticks(entries, [f"{count:,}" for count in entries])
@@ -104,21 +102,20 @@ def over_entries(costs: Sequence[Cost]) -> Plot:
 
 
 def attack_counts(outcomes: Sequence[Outcome]) -> Plot:
-    """What became of the faces of each run: alerts on the hunted person, on others, noticed."""
+    """What became of the photos of the hunted people in each run."""
     kinds: tuple[tuple[str, Callable[[Outcome], int], str], ...] = (
-        ("alert “c” on a photo of p", lambda o: o.hits_hunted, COLOURS[1]),
-        ("alert “c” on somebody else", lambda o: o.hits_others, COLOURS[4]),
-        ("noticed: aborted, with evidence", lambda o: o.noticed, COLOURS[2]),
-        ("nothing", lambda o: o.faces - o.hits_hunted - o.hits_others - o.noticed, COLOURS[6]),
+        ("alert “c” at both parties", lambda o: o.hits_hunted, COLOURS[1]),
+        ("noticed by the honest party: aborted", lambda o: o.noticed_hunted, COLOURS[2]),
+        ("no alert", lambda o: o.hunted - o.hits_hunted - o.noticed_hunted, COLOURS[6]),
     )
     rows: list[tuple[object, ...]] = []
     with sheet(9.4, 1.6 + 0.34 * len(outcomes)) as (drawing, (axes,)):
         left = [0.0] * len(outcomes)
         for label, count, colour in kinds:
-            shares = [count(outcome) / outcome.faces for outcome in outcomes]
+            shares = [count(outcome) / outcome.hunted for outcome in outcomes]
             axes.barh(
                 range(len(outcomes)), shares, left=left, height=0.7, color=colour, label=label,
-                alpha=0.45 if label == "nothing" else 1.0,
+                alpha=0.45 if label == "no alert" else 1.0,
             )  # fmt: skip
             left = [a + b for a, b in zip(left, shares, strict=True)]
             rows += [(o.protocol, o.behaviour, label, count(o)) for o in outcomes]
@@ -126,7 +123,13 @@ def attack_counts(outcomes: Sequence[Outcome]) -> Plot:
         axes.set_yticks(range(len(outcomes)), [legible(name) for name in names], fontsize=8)
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
-        axes.set_xlabel("Share of the faces that walked by")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.2, 1.0), ncols=2, fontsize=8)
+        axes.set_xlabel("Share of the photos of p")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.2, 1.0), ncols=3, fontsize=8)
         table = csv_text(("protocol", "corrupt party", "outcome", "faces"), rows)
-        return finished(drawing, "attack", "What became of the faces, by protocol and attack", table, None)
+        return finished(
+            drawing,
+            "attack",
+            "What became of the photos of the hunted people, by protocol and attack",
+            table,
+            None,
+        )

@@ -10,7 +10,7 @@ from blindsight.evaluation.plots import histogram, roc
 from blindsight.evaluation.report import Report, Section, Table
 from blindsight.evaluation.surveillance_accuracy import Accuracy, Decisions
 from blindsight.evaluation.surveillance_attack import INSECURE, NOTHING, OURS, Attacks
-from blindsight.evaluation.surveillance_bench import ELSEWHERE, NEIGHBOURS, THESIS, Cost
+from blindsight.evaluation.surveillance_bench import ELSEWHERE, NEIGHBOURS, THESIS, THESIS_ENTRIES, Cost
 from blindsight.evaluation.surveillance_plots import (
     attack_counts,
     over_entries,
@@ -20,9 +20,10 @@ from blindsight.evaluation.surveillance_plots import (
 from blindsight.evaluation.surveillance_tables import (
     accuracy_table,
     attack_table,
+    beside_thesis_table,
+    costs_table,
     entries_table,
     neighbours_table,
-    thesis_table,
 )
 
 
@@ -52,7 +53,9 @@ def tables(found: Surveillance) -> tuple[Table, ...]:
     """Everything as tables, in order."""
     made: list[Table] = []
     if found.table:
-        made.append(thesis_table(found.table))
+        made.append(costs_table(found.table))
+        if found.table[0].row.entries == THESIS_ENTRIES:
+            made.append(beside_thesis_table(found.table))
     if found.reference is not None:
         made.append(neighbours_table(found.reference))
     if found.sizes:
@@ -133,7 +136,10 @@ def _costs(costs: tuple[Cost, ...]) -> Section:
         "MP-SPDZ's. Nothing is gained from more threads than the machine has cores, which both parties and "
         "the camera share here.",
     )
-    return Section("The thesis' table", text, (thesis_table(costs),), (time_over_threads(costs),))
+    made = [costs_table(costs)]
+    if costs[0].row.entries == THESIS_ENTRIES:
+        made.append(beside_thesis_table(costs))
+    return Section("The thesis' table", text, tuple(made), (time_over_threads(costs),))
 
 
 def _accuracy(accuracy: Accuracy) -> Section:
@@ -161,16 +167,16 @@ def _accuracy(accuracy: Accuracy) -> Section:
 
 def _attacks(attacks: Attacks) -> Section:
     text = (
-        f"Hunted, one after the other: {attacks.hunted} people who are not on the list of "
-        f"{attacks.entries:,}; vectors: {attacks.source}. The corrupt party has one photo p of each; their "
-        "other photos walk by among other people. Δ = p − c, for the entry c that is farthest from p.",
+        f"People hunted, who are not on the list of {attacks.entries:,}: {attacks.hunted}; vectors: "
+        f"{attacks.source}. Of each the corrupt party has one photo p, and their other photos walk by among "
+        "other people. Δ = p − c, for the entry c that is farthest from p.",
         "Without authentication (the thesis' form: shares of x − c, squared, added, compared) both parties "
         "see an alert for c exactly where a face is close to p, and their views are equal: there is "
-        "nothing to notice. Under spdz2k the honest party aborts at the first face, before it sends any bit; that ends "
-        "the session, and every further face needs another one, which ends in the same way.",
+        "nothing to notice. Under spdz2k the honest party checks the openings before it sends any bit, and "
+        "an abort ends the session, so that every further face is shown in another one.",
         "There the distances are linear in the shares, so that a moved share does not even give the distance "
-        "to p; all that can be added without knowing x is a constant, that is, another threshold for c. That "
-        "too is noticed. The control has the same constant and no check.",
+        "to p; all that can be added without knowing x is a constant, that is, another threshold for c. The "
+        "control does just that where nobody checks.",
     )
     return Section(
         "Section 3.3: a corrupt party", text, (attack_table(attacks),), (attack_counts(attacks.outcomes),)

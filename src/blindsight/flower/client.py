@@ -4,7 +4,8 @@ Who learns what: the strategy gets ciphertexts or masked integers and who takes 
 training are dropped, as they would tell about one user's images.
 
 The node's configuration names its state file: ``blindsight-state`` for a user, or
-``blindsight-keyholder`` for the key holder, which trains nothing and opens one total a round.
+``blindsight-keyholder`` for the key holder, which trains nothing and opens one total a round. A file that
+is locked opens with the key file that ``blindsight-key-file`` names.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from blindsight.learning.fixed_point import FixedPoint
 from blindsight.schemes.masking.protect import MaskingRound
 from blindsight.trusted.contributor import Contributor
 from blindsight.trusted.keyholder import KeyHolder
+from blindsight.trusted.sealing import Unlock
 
 _ROUND = "blindsight-round"
 _Next = Callable[[Message, Context], Message]
@@ -44,7 +46,7 @@ def private_sum(fixed: FixedPoint | None = None) -> Callable[[Message, Context, 
             return Message(record(user=_who(context)), reply_to=message)
         if kind == OPEN:
             return Message(_open(message, context), reply_to=message)
-        person = Contributor(_path(context, "blindsight-state"))
+        person = Contributor(_path(context, "blindsight-state"), _unlock(context))
         if kind == STEP:
             kept = context.state.config_records.pop(_ROUND, None)
             if kept is None:
@@ -66,10 +68,16 @@ def _path(context: Context, name: str) -> Path:
     return Path(found)
 
 
+def _unlock(context: Context) -> Unlock | None:
+    if "blindsight-key-file" not in context.node_config:
+        return None
+    return Unlock(key_file=_path(context, "blindsight-key-file"))
+
+
 def _who(context: Context) -> int:
     if "blindsight-keyholder" in context.node_config:
         return KEY_HOLDER
-    return Contributor(_path(context, "blindsight-state")).user
+    return Contributor(_path(context, "blindsight-state"), _unlock(context)).user
 
 
 def _train(person: Contributor, point: FixedPoint, message: Message, context: Context, app: _Next) -> bytes:
@@ -113,6 +121,6 @@ def _answered(begun: SumUser, message: Message, context: Context) -> bytes:
 
 
 def _open(message: Message, context: Context) -> RecordDict:
-    holder = KeyHolder(_path(context, "blindsight-keyholder"))
+    holder = KeyHolder(_path(context, "blindsight-keyholder"), _unlock(context))
     opened = holder.open(field(message.content, "round", int), field(message.content, "total", bytes))
     return record(values=opened.values.astype("<i8").tobytes(), users=list(opened.users))

@@ -28,6 +28,7 @@ from blindsight.schemes.masking.compute import MaskingServer
 F64 = NDArray[np.float64]
 
 _PAUSE = 1.0
+_POLL = 0.2
 
 
 class PrivateSum(FedAvg):  # type: ignore[misc]
@@ -106,8 +107,19 @@ class PrivateSum(FedAvg):  # type: ignore[misc]
         return Message(content, dst_node_id=self._nodes[user], message_type=MessageType.TRAIN)
 
     def _sent(self, messages: list[Message]) -> Iterable[Message]:
+        """Replies that come in time.
+
+        Flower's own ``send_and_receive`` looks every three seconds: too rarely for rounds of short steps.
+        """
         assert self._grid is not None
-        found: Iterable[Message] = self._grid.send_and_receive(messages, timeout=self._timeout)
+        waiting, found = set(self._grid.push_messages(messages)), list[Message]()
+        end = time.monotonic() + self._timeout
+        while waiting and time.monotonic() < end:
+            replies = list(self._grid.pull_messages(waiting))
+            waiting -= {reply.metadata.reply_to_message_id for reply in replies}
+            found += replies
+            if waiting:
+                time.sleep(_POLL)
         return found
 
     def _take(self, replies: Iterable[Message]) -> None:

@@ -31,7 +31,11 @@ class Stream:
     def read(self, count: int) -> NDArray[np.uint8]:
         """The next ``count`` bytes, uint8 (count,)."""
         out = np.empty(count, np.uint8)
-        for at in range(0, count, _PIECE):
-            piece = out.data[at : at + _PIECE]
-            self._encryptor.update_into(memoryview(_ZEROS)[: len(piece)], piece)
+        self.fill(out.data)
         return out
+
+    def fill(self, out: memoryview) -> None:
+        """Write the next ``len(out)`` bytes into a buffer of bytes."""
+        for at in range(0, len(out), _PIECE):
+            piece = out[at : at + _PIECE]
+            self._encryptor.update_into(memoryview(_ZEROS)[: len(piece)], piece)

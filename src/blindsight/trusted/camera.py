@@ -21,7 +21,6 @@ from typing import Final
 import numpy as np
 
 from blindsight.core.errors import (
-    BlindsightError,
     ModelMismatchError,
     UsageError,
     VectorError,
@@ -119,6 +118,9 @@ class Camera:
         look: is shown every picture that is looked at, before it is overwritten, with its time.
         clock: is told what takes how long; give the link the same one.
 
+    Attributes:
+        began, ended: on the monotonic clock, when it began to watch, and when all was answered.
+
     """
 
     def __init__(
@@ -146,6 +148,8 @@ class Camera:
         self._done = threading.Event()
         self._failure: BaseException | None = None
         self._frames = self._missed = self._found = self._tracks = self._chosen = self._refused = 0
+        self.began: float | None = None
+        self.ended: float | None = None
         self._complained, self._dropped = -math.inf, 0
         self._thread = threading.Thread(target=self._work, name="camera", daemon=True)
 
@@ -200,6 +204,7 @@ class Camera:
             with self.link, contextlib.ExitStack() as ends:
                 if not self._opened():
                     return
+                self.began = time.monotonic()
                 if self._ticks is not None:
                     ends.callback(self._ticks.close)
                     self._ticks.start()
@@ -209,10 +214,9 @@ class Camera:
                     self._deliver()
                     raise
                 self._deliver()
+                self.ended = time.monotonic()
         except BaseException as error:
-            self._failure = error
-            if not isinstance(error, BlindsightError):
-                raise
+            self._failure = error  # for whoever waits
         finally:
             self._done.set()
 
@@ -243,15 +247,17 @@ class Camera:
             self.source, fps=settings.fps, strict=settings.strict, live=settings.live, tap=self._tap,
             stop=self._stop,
         )  # fmt: skip
-        tracker: Tracker | None = None
+        tracker, size = None, (0, 0)
         began, next_index = time.monotonic(), 0
         for frame in self._timed(pictures):
             if self._stop.is_set():
                 return
+            require_valid(self.link.identity)
             if settings.realtime and not self.source.live:
                 self._stop.wait(max(0.0, began + frame.time - time.monotonic()))
-            if tracker is None:
-                height, width = frame.pixels.shape[:2]
+            height, width = frame.pixels.shape[:2]
+            if tracker is None or (width, height) != size:  # a live source may come back with another
+                size = width, height
                 tracker = Tracker(width, height, settings.tracking)
             if self.source.live:
                 self._missed += frame.index - next_index
@@ -417,8 +423,8 @@ def rehearse(pipeline: FacePipeline, clock: StageClock) -> None:
 
 
 def _wipe(array: AnyArray) -> None:
-    """Overwrite an array with zeros, read-only or not, if its memory is NumPy's own."""
+    """Overwrite an array with zeros, though it may be a read-only view, unless the memory itself is."""
     while isinstance(array.base, np.ndarray):
         array = array.base
-    if array.flags.owndata and array.flags.writeable:
+    if array.flags.writeable:
         array.fill(0)

@@ -1,5 +1,7 @@
 """The camera's end: deals, shares and sends to both parties, and keeps nothing (specs/party.md, section 2).
 
+With a provider it does not deal, and masks faces with what that one sends (section 2.1).
+
 What comes in are faces as integers (`schemes.spdz2k.share.quantise`); what happens in between
 frames and faces is not this file's. Nothing comes back but that the parties took the faces.
 """
@@ -28,19 +30,23 @@ from blindsight.core.errors import (
 )
 from blindsight.core.types import I32
 from blindsight.schemes.spdz2k.deal import Dealer
-from blindsight.schemes.spdz2k.messages import Layout
+from blindsight.schemes.spdz2k.messages import Header, Layout
 from blindsight.schemes.spdz2k.params import Params
 from blindsight.schemes.spdz2k.share import Sharer
 from blindsight.trusted.camera_clock import StageClock
+from blindsight.trusted.camera_provided import ProvidedSession, most_bytes, wanted
 from blindsight.wire.channel import Channel, connect
-from blindsight.wire.party_messages import Credit, Over, State, parse
+from blindsight.wire.party_messages import Credit, Deal, Opened, Over, State, parse
 from blindsight.wire.tls import Identity
 
 _log = logging.getLogger(__name__)
 
 _SECONDS: Final = 30.0
+_DIAL_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 1.0
 _LEAST_PAUSE: Final = 0.1
+_ROLES: Final = ("party0", "party1", "provider")
+_PROVIDER: Final = 2
 _WHY: Final = {
     "counterpart": "the other party is not there.",
     "watchlist": "the parties' watchlists are not in step.",
@@ -80,6 +86,7 @@ class _Session:
 
     def __init__(self, camera: str, states: tuple[State, State], params: Params) -> None:
         self.dealer = Dealer(params, states[0].digest, states[0].entries, camera=camera)
+        self.id = self.dealer.session
         self.sharer = Sharer(params, self.dealer.session)
         self.credit = [state.window for state in states]
         self.most = Layout(params, states[0].entries).most_faces
@@ -89,6 +96,10 @@ class _Session:
     def room(self) -> int:
         """How many inputs may be sent together now."""
         return min(min(self.credit) + self.sharer.stock, self.most, _MOST_TOGETHER)
+
+    def credited(self, party: int, faces: int) -> None:
+        """A party took faces, and has room again."""
+        self.credit[party] += faces
 
 
 class CameraLink:
@@ -100,6 +111,7 @@ class CameraLink:
         buffer: faces that may wait here; beyond them the oldest frame is dropped for the newest.
         ahead: faces dealt for and sent before there are any, which makes answers come sooner.
         most_pause: seconds between attempts to connect, at most.
+        provider: host and port of who deals in this camera's place; it never deals itself then.
         clock: is told how long dealing, sharing and sending take.
 
     """
@@ -112,26 +124,32 @@ class CameraLink:
         buffer: int = 64,
         ahead: int = 0,
         most_pause: float = 5.0,
+        provider: tuple[str, int] | None = None,
         clock: StageClock | None = None,
     ) -> None:
         if identity.own.role != "camera":
             raise UsageError(f"The identity in {identity.folder} is not a camera's.")
         if buffer < 1 or ahead < 0:
             raise UsageError("A camera keeps at least one face waiting, and deals for no less than none.")
-        self._identity, self._parties, self._buffer, self._ahead = identity, parties, buffer, ahead
+        self._identity, self._buffer, self._ahead = identity, buffer, ahead
+        self._ends: tuple[tuple[str, int], ...] = parties if provider is None else (*parties, provider)
         self._most_pause = most_pause
         self._clock = clock or StageClock()
         self._lock = threading.Condition()
         self._frames: deque[_Frame] = deque()
         self._in_hand = False  # taken from what waits, and not yet counted as sent
         self._counts = Counts()
-        self._channels: list[Channel | None] = [None, None]
+        self._channels: list[Channel | None] = [None for _ in self._ends]
         self._states: list[State | None] = [None, None]
         self._known: State | None = None
-        self._failures = ["", ""]
-        self._session: _Session | None = None
-        self._pause = [_LEAST_PAUSE, _LEAST_PAUSE]
-        self._again = [0.0, 0.0]
+        self._failures = ["" for _ in self._ends]
+        self._refused = ""
+        self._session: _Session | ProvidedSession | None = None
+        self._pause = [_LEAST_PAUSE for _ in self._ends]
+        self._again = [0.0 for _ in self._ends]
+        self._session_pause, self._session_again = _LEAST_PAUSE, 0.0
+        self._ask_pause, self._ask_again = _LEAST_PAUSE, 0.0
+        self._most_masks = State.at_most
         self._wake, self._woken = socket.socketpair()
         for end in (self._wake, self._woken):
             end.setblocking(False)
@@ -171,11 +189,20 @@ class CameraLink:
             return self._known
 
     @property
+    def tried(self) -> bool:
+        """Whether each party was reached, or failed to be, at least once."""
+        with self._lock:
+            reached = zip(self._states, self._failures, strict=True)
+            return all(state is not None or failure for state, failure in reached)
+
+    @property
     def trouble(self) -> str:
         """Why faces are not compared now, in a sentence; empty where they are."""
         with self._lock:
+            if self._ready():
+                return "" if self._session is not None else self._refused
             if self._agreed() is not None:
-                return ""
+                return f"the provider: {self._failures[_PROVIDER] or 'it has not opened a session.'}"
             for party, state in enumerate(self._states):
                 if state is None:
                     return f"party {party}: {self._failures[party] or 'not reached yet.'}"
@@ -187,8 +214,12 @@ class CameraLink:
     def wait_open(self, seconds: float) -> State:
         """Wait until faces are compared. `UnavailableError` where that takes too long."""
         with self._lock:
-            if not self._lock.wait_for(lambda: self._agreed() is not None, seconds):
-                raise UnavailableError("The parties do not compare faces now; look at their logs.")
+            if not self._lock.wait_for(self._ready, seconds):
+                raise UnavailableError(
+                    "The parties do not compare faces now; look at their logs."
+                    if self._agreed() is None
+                    else "The provider does not deal now; look at its log."
+                )
             state = self._agreed()
         assert state is not None
         return state
@@ -198,6 +229,11 @@ class CameraLink:
         """So far."""
         with self._lock:
             return self._counts
+
+    @property
+    def identity(self) -> Identity:
+        """The camera's."""
+        return self._identity
 
     @property
     def name(self) -> str:
@@ -282,19 +318,19 @@ class CameraLink:
                 for frame in self._frames:
                     frame.faces.fill(0)
                 self._frames.clear()
-            for party in (0, 1):
-                self._hang_up(party)
+            for end in range(len(self._ends)):
+                self._hang_up(end)
             self._wake.close()
             self._woken.close()
 
     def _connect(self) -> None:
-        for party, (host, port) in enumerate(self._parties):
+        for party, (host, port) in enumerate(self._ends):
             if self._channels[party] is not None or time.monotonic() < self._again[party]:
                 continue
             try:
-                channel = connect(self._identity, host, port, f"party{party}", timeout=_SECONDS)
+                channel = connect(self._identity, host, port, _ROLES[party], timeout=_DIAL_SECONDS)
             except ProtocolError as error:
-                _log.info("party %d: %s", party, error.message)
+                _log.info("%s: %s", _ROLES[party], error.message)
                 self._failures[party] = error.message
                 self._again[party] = time.monotonic() + self._pause[party]
                 self._pause[party] = min(2 * self._pause[party], self._most_pause)
@@ -309,15 +345,17 @@ class CameraLink:
             channel.close()
         self._channels[party] = None
         self._again[party] = time.monotonic() + self._pause[party]
-        with self._lock:
-            self._states[party] = None
-            self._lock.notify_all()
+        if party < len(self._states):
+            with self._lock:
+                self._states[party] = None
+                self._lock.notify_all()
 
     def _listen(self) -> None:
         """Wait until there is something to do, and take what the parties say."""
         open_now = [channel for channel in self._channels if channel is not None]
         ready = self._session is not None and bool(self._frames) and self._session.room > 0
-        wait = 0.0 if ready else _LOOK_SECONDS if len(open_now) == 2 else _LEAST_PAUSE
+        settled = len(open_now) == len(self._ends) and self._session is not None
+        wait = 0.0 if ready else _LOOK_SECONDS if settled else _LEAST_PAUSE
         if open_now:
             with contextlib.suppress(UnavailableError):
                 open_now[0].waiting(wait, *open_now[1:], self._woken)
@@ -330,11 +368,14 @@ class CameraLink:
                 continue
             try:
                 while channel.waiting(0):
+                    if party == _PROVIDER:
+                        self._hear_provider(channel)
+                        continue
                     data = channel.receive(State.at_most, _SECONDS)
                     message: Any = parse(data, State, Credit, Over)
                     self._take(party, message)
             except ProtocolError as error:
-                _log.warning("party %d: %s", party, error.message)
+                _log.warning("%s: %s", _ROLES[party], error.message)
                 self._failures[party] = error.message
                 self._end_session()
                 self._hang_up(party)
@@ -349,13 +390,16 @@ class CameraLink:
                 self._lock.notify_all()
             if session is not None and self._agreed() is None:
                 self._end_session()
-        elif session is None or message.session != session.dealer.session:
+        elif session is None or message.session != session.id:
             return
         elif isinstance(message, Over):
             _log.info("party %d ended the session: %s", party, message.reason)
+            if message.reason == "refused":
+                self._refused = f"party {party}: it refuses this camera's sessions; its log says why."
             self._end_session()
         else:
-            session.credit[party] += message.faces
+            session.credited(party, message.faces)
+            self._session_pause, self._ask_pause, self._refused = _LEAST_PAUSE, _LEAST_PAUSE, ""
             with self._lock:
                 before = self._owed()
                 _consume(session.unanswered[party], message.faces)
@@ -363,12 +407,15 @@ class CameraLink:
 
     def _open(self) -> None:
         """A new session, where both parties are ready for one."""
-        if self._session is not None:
+        if self._session is not None or time.monotonic() < self._session_again:
             return
         with self._lock:
             states = self._states[0], self._states[1]
             agreed = self._agreed()
         if agreed is None or states[0] is None or states[1] is None:
+            return
+        if len(self._ends) > _PROVIDER:
+            self._ask((states[0], states[1]))
             return
         session = _Session(self._identity.own.name, (states[0], states[1]), _params(agreed))
         for party, grant in enumerate(session.dealer.grants):
@@ -387,6 +434,42 @@ class CameraLink:
         ]
         self._count(dropped=sum(len(f.faces) for f in self._frames) - sum(len(f.faces) for f in fitting))
         self._frames = deque(fitting)
+
+    # -- a provider, where one deals ----------------------------------------------------------
+
+    def _ask(self, states: tuple[State, State]) -> None:
+        """Have the provider open a session; again after a while, where it does not."""
+        if self._channels[_PROVIDER] is None or time.monotonic() < self._ask_again:
+            return
+        self._ask_again = time.monotonic() + self._ask_pause
+        self._ask_pause = min(2 * self._ask_pause, self._most_pause)
+        self._most_masks = max(State.at_most, most_bytes(_params(states[0])))
+        self._post(_PROVIDER, Deal(bytes(16), states[0].digest, wanted(states, self._ahead)).pack())
+
+    def _hear_provider(self, channel: Channel) -> None:
+        with self._lock:
+            one, other = self._states
+            agreed = self._agreed()
+        data = channel.receive(self._most_masks, _SECONDS)
+        session = self._session
+        if data[:2] == b"b2":
+            if isinstance(session, ProvidedSession) and Header.parse(data).session == session.id:
+                session.add(data)
+            return  # or of a session that is over
+        message: Any = parse(data, Opened, Over)
+        if isinstance(message, Over):
+            if session is not None and session.id == message.session:
+                _log.info("the provider ended the session: %s", message.reason)
+                self._end_session()
+        elif agreed is not None and one is not None and other is not None and message.digest == agreed.digest:
+            self._end_session()
+            with self._lock:
+                self._forget_misfits(_params(agreed))
+                self._session = ProvidedSession(message, (one, other), _params(agreed), self._ahead)
+                self._count(sessions=1)
+                self._lock.notify_all()
+
+    # -- faces -------------------------------------------------------------------------------
 
     def _send_frames(self) -> None:
         while (session := self._session) is not None and not self._stopping:
@@ -408,10 +491,10 @@ class CameraLink:
                     self._in_hand = False
                     self._lock.notify_all()
 
-    def _send(self, session: _Session, frames: list[_Frame]) -> None:
+    def _send(self, session: _Session | ProvidedSession, frames: list[_Frame]) -> None:
         count = sum(map(len, frames))
         try:
-            if (lacking := count - session.sharer.stock) > 0:
+            if isinstance(session, _Session) and (lacking := count - session.sharer.stock) > 0:
                 self._deal(session, lacking)
         except ProtocolError:
             with self._lock:  # they were not shared, and go with the next session
@@ -441,6 +524,10 @@ class CameraLink:
 
     def _deal_ahead(self) -> None:
         session = self._session
+        if isinstance(session, ProvidedSession):
+            if (asking := session.more()) is not None:
+                self._post(_PROVIDER, asking.pack())
+            return
         if session is None or self._frames:
             return
         count = min(self._ahead - session.sharer.stock, *session.credit, session.most)
@@ -464,6 +551,8 @@ class CameraLink:
             if self._session is not None:
                 self._count(lost=self._owed())
                 self._session = None
+                self._session_again = time.monotonic() + self._session_pause
+                self._session_pause = min(2 * self._session_pause, self._most_pause)
                 self._lock.notify_all()
 
     def _owed(self) -> int:
@@ -471,6 +560,10 @@ class CameraLink:
         if self._session is None:
             return 0
         return max(sum(real for _, real in answers) for answers in self._session.unanswered)
+
+    def _ready(self) -> bool:
+        """Whether faces are compared, and, with a provider, dealt for."""
+        return self._agreed() is not None and (len(self._ends) == 2 or self._session is not None)
 
     def _agreed(self) -> State | None:
         one, other = self._states

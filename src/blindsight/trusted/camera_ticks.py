@@ -23,7 +23,7 @@ SHORTEST: Final = 0.2
 LONGEST: Final = 3600.0
 _SETTLE: Final = 0.03
 """Seconds that sharing and sending of a tick take; the processor is left to them."""
-_MARGIN: Final = 1.25
+_MARGIN: Final = 2.0
 
 
 class Ticks:

@@ -17,7 +17,9 @@ from blindsight.schemes.masking.params import Params as MaskingParams
 from blindsight.schemes.masking.public import Group
 from blindsight.schemes.paillier.params import Params as PaillierParams
 from blindsight.schemes.paillier.public import PublicKey as PaillierKey
-from blindsight.wire.state import read_state, write_state
+from blindsight.trusted.locking import LARGEST_LOCK, MORE, RoleFile, write_locked
+from blindsight.trusted.sealing import Unlock
+from blindsight.wire.state import read_state
 
 PARAMS: Final[dict[str, Any]] = {
     "paillier": PaillierParams,
@@ -25,54 +27,58 @@ PARAMS: Final[dict[str, Any]] = {
     "bfv": BfvParams,
     "masking": MaskingParams,
 }
-_KEYS: Final = frozenset({"scheme", "params", "public", "user", "secrets", "last"})
+KEYS: Final = frozenset({"role", "scheme", "params", "public", "user", "lock", "secret", "last"})
+_ROLE: Final = re.compile("user")
 _SCHEME: Final = re.compile(r"[a-z]{1,16}")
 
 
 class Contributor:
-    """One user. Its file says which round it answered last, before that round's update leaves."""
+    """One user. Its file says which round it answered last, before that round's update leaves.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        fields = read_state(path, _KEYS)
+    Args:
+        path: of its file.
+        unlock: what opens the file, where that is locked.
+    """
+
+    def __init__(self, path: Path, unlock: Unlock | None = None) -> None:
+        fields = read_state(path, KEYS)
         self.scheme = fields.text("scheme", _SCHEME)
         if self.scheme not in PARAMS:
             raise MalformedError("A user's file names a scheme that there is not.")
-        self._wire = fields.wire("params")
-        self.params: SumParams = PARAMS[self.scheme].from_wire(self._wire)
+        wire = fields.wire("params")
+        self.params: SumParams = PARAMS[self.scheme].from_wire(wire)
         self._public = fields.blob("public", 32, 1 << 20)
         self.user = fields.integer("user", 0, MOST_USERS - 1)
-        size = {"paillier": 64, "bfv": 64, "dphe": 96, "masking": 32}[self.scheme]
-        self._secrets = Secret(fields.blob("secrets", size, size))
+        role = fields.text("role", _ROLE)
+        about = _about(role, self.scheme, wire, self._public, self.user)
+        lock = fields.blob("lock", 0, LARGEST_LOCK)
+        size = {"paillier": 64, "bfv": 64, "dphe": 96, "masking": 32}[self.scheme] + (MORE if lock else 0)
+        self._file = RoleFile(path, about, lock, fields.blob("secret", size, size), unlock)
         self.last = fields.integer("last", 0, LAST_ROUND)
         self._half = self._opened()
 
     @classmethod
-    def create(cls, path: Path, params: SumParams, public: bytes, user: int, secrets: list[Secret]) -> None:
+    def create(
+        cls,
+        path: Path,
+        params: SumParams,
+        public: bytes,
+        user: int,
+        secrets: list[Secret],
+        unlock: Unlock | None = None,
+    ) -> None:
         """Write a new user's state.
 
         ``secrets``: group and own of the tags (paillier, bfv); shared, pair and own (dphe); the
         seed of the signing identity (masking).
         """
         joined = b"".join(secret.export(ExportToken()) for secret in secrets)
-        cls._write(path, params.scheme, params.wire(), public, user, joined, 0)
-
-    @staticmethod
-    def _write(
-        path: Path,
-        scheme: str,
-        wire: dict[str, int | str],
-        public: bytes,
-        user: int,
-        secrets: bytes,
-        last: int,
-    ) -> None:
-        state = {"scheme": scheme, "params": wire, "public": public, "user": user, "secrets": secrets}
-        write_state(path, state | {"last": last})
+        about = _about("user", params.scheme, params.wire(), public, user)
+        write_locked(path, about, Secret(joined), unlock)
 
     def _opened(self) -> Any:
         params: Any = self.params
-        data = self._secrets.export(ExportToken())
+        data = self._file.secret.export(ExportToken())
         parts = [Secret(data[at : at + 32]) for at in range(0, len(data), 32)]
         if self.scheme == "masking":
             from blindsight.schemes.masking.protect import MaskingUser
@@ -101,8 +107,7 @@ class Contributor:
         """Take part in a round; `RoundError` for one that this user, or this file, answered before."""
         begun: SumUser = self._half.round(number, values)
         self.last = number
-        secrets = self._secrets.export(ExportToken())
-        self._write(self._path, self.scheme, self._wire, self._public, self.user, secrets, number)
+        self._file.used(number)
         return begun
 
     def resume(self, kept: bytes) -> SumUser:
@@ -118,3 +123,9 @@ class Contributor:
             restored: I64 = self._half.restore(number, values)
             return restored
         return values
+
+
+def _about(
+    role: str, scheme: str, wire: dict[str, int | str], public: bytes, user: int
+) -> dict[str, str | int | bytes | dict[str, int | str]]:
+    return {"role": role, "scheme": scheme, "params": wire, "public": public, "user": user}

@@ -15,6 +15,7 @@ from blindsight.core.secrets import ExportToken, Secret
 from blindsight.core.summing import SumParams
 from blindsight.trusted.contributor import PARAMS, Contributor
 from blindsight.trusted.keyholder import KeyHolder
+from blindsight.trusted.sealing import Unlock
 
 SCHEMES: Final = ("paillier", "dphe", "bfv", "masking")
 
@@ -24,7 +25,16 @@ def user_file(folder: Path, user: int) -> Path:
     return folder / f"user-{user}" / "user.state"
 
 
-def found(folder: Path, scheme: str, weights: int, users: int, bits: int, **options: Any) -> SumParams:
+def found(
+    folder: Path,
+    scheme: str,
+    weights: int,
+    users: int,
+    bits: int,
+    *,
+    unlock: Unlock | None = None,
+    **options: Any,
+) -> SumParams:
     """Make all secrets of a new federation, and write each role's file.
 
     Args:
@@ -33,6 +43,8 @@ def found(folder: Path, scheme: str, weights: int, users: int, bits: int, **opti
         weights: in an update.
         users: how many.
         bits: of an integer.
+        unlock: what will open the files of the key holder and of every user; without it only their mode
+            protects them.
         options: further ones of the scheme's ``Params.of``.
     """
     if scheme not in SCHEMES:
@@ -46,9 +58,9 @@ def found(folder: Path, scheme: str, weights: int, users: int, bits: int, **opti
     except FileExistsError as error:
         raise UsageError(f"{folder} is there already; a federation is founded in a new folder.") from error
     Aggregator.create(folder / "aggregator" / "aggregator.state", scheme, params, public, pairs)
-    KeyHolder.create(folder / "keyholder" / "keyholder.state", params, secret)
+    KeyHolder.create(folder / "keyholder" / "keyholder.state", params, secret, unlock)
     for user, member in enumerate(members):
-        Contributor.create(user_file(folder, user), params, public, user, member)
+        Contributor.create(user_file(folder, user), params, public, user, member, unlock)
     made: SumParams = params
     return made
 

@@ -5,20 +5,15 @@ specs/reveal.md, section 5. Whoever runs this sees the footage; nobody before it
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from blindsight.core.consent import Consent, Request, shown_instant
+from blindsight.core.consent import Request
 from blindsight.core.errors import (
     BlindsightError,
     MalformedError,
@@ -28,11 +23,11 @@ from blindsight.core.errors import (
     TamperedError,
     UsageError,
 )
-from blindsight.core.types import U8
 from blindsight.schemes.footage.compute import check_signature, open_share
 from blindsight.schemes.footage.pieces import require_root
-from blindsight.schemes.footage.public import MAX_OPENING_BYTES, Share, StillShape, parse_share
-from blindsight.schemes.footage.reveal import Segment, Still, reveal
+from blindsight.schemes.footage.public import MAX_OPENING_BYTES, Share, parse_share
+from blindsight.schemes.footage.reveal import reveal
+from blindsight.trusted.footage_manifest import Revealed, about, head, write_manifest, written
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.consent import opened_consent, opened_request
 from blindsight.wire.dual_control import Signed
@@ -52,29 +47,9 @@ from blindsight.wire.party_messages import parse
 from blindsight.wire.tls import Identity, read_certificate
 
 _SECONDS: Final = 120.0
-_SUFFIXES: Final = {"video/mp4": ".mp4", "video/x-matroska": ".mkv"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_STRIPE: Final = 8
-_DARK, _LIGHT = 70, 120
 
 Advance = Callable[[int, int], None]
-
-
-@dataclass(slots=True)
-class Revealed:
-    """What came of a reveal: the content of ``manifest.json``, in parts.
-
-    Attributes:
-        items: what was put together, a file each.
-        gaps: what a party does not hold, withholds, or cannot read any more.
-        refused: halves that are not what the camera made, and whose they are.
-        stopped: why it ended early, or empty.
-    """
-
-    items: list[dict[str, Any]] = field(default_factory=list)
-    gaps: list[dict[str, Any]] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
-    stopped: str = ""
 
 
 def reveal_footage(
@@ -114,7 +89,7 @@ def reveal_footage(
             channels.append(stack.enter_context(connect(identity, host, port, f"party{party}")))
         grants = _ask(channels, Ask(request, tuple(consents)))
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        head = _head(asked, digest, agreed, request, consents, channels, grants)
+        beginning = head(asked, digest, agreed, request, consents, channels, grants)
         try:
             both = _both(channels, grants, found)
             for done, item in enumerate(both):
@@ -127,7 +102,7 @@ def reveal_footage(
             found.stopped = error.message if isinstance(error, ProtocolError) else "interrupted"
             raise
         finally:
-            _write_manifest(out, head, found)
+            write_manifest(out, beginning, found)
     return found
 
 
@@ -168,8 +143,8 @@ def _both(channels: list[Channel], grants: list[Granted], found: Revealed) -> li
     for party, listed in enumerate(lists):
         for digest, item in lists[1 - party].items():
             if digest not in listed:
-                found.gaps.append(_about(item) | {"party": party, "reason": "not-held"})
-    together = [item for digest, item in lists[0].items() if digest in lists[1]]
+                found.gaps.append(about(item) | {"party": party, "reason": "not-held"})
+    together = [item for digest, item in lists[1].items() if digest in lists[0]]
     return sorted(together, key=lambda item: (item.first, item.number, item.digest))
 
 
@@ -191,12 +166,15 @@ def _take(
             answer: Any = parse(data, Gap, Denied)
             if isinstance(answer, Denied):
                 raise RefusedError(f"Party {party} gives nothing more: {answer.reason}")
-            found.gaps.append(_about(item) | {"party": party, "reason": answer.reason})
+            found.gaps.append(about(item) | {"party": party, "reason": answer.reason})
             continue
         try:
             halves.append(_checked(party, parse_share(data), item.digest, asked))
-        except ProtocolError as error:
-            found.refused.append(_about(item) | {"party": party, "message": error.message})
+        except MalformedError:
+            message = f"Party {party} gave something that is no share of footage."
+            found.refused.append(about(item) | {"party": party, "message": message})
+        except TamperedError as error:
+            found.refused.append(about(item) | {"party": party, "message": error.message})
     if len(halves) < 2:
         return
     try:
@@ -205,19 +183,19 @@ def _take(
     except BlindsightError as error:
         whose = [party for party in (0, 1) if f"Party {party}" in error.message]
         found.refused.append(
-            _about(item) | {"party": whose[0] if len(whose) == 1 else None, "message": error.message}
+            about(item) | {"party": whose[0] if len(whose) == 1 else None, "message": error.message}
         )
         return
-    found.items.append(_written(shown, halves[0], item, out, len(found.items) + 1))
+    found.items.append(written(shown, halves[0], out, len(found.items) + 1))
 
 
 def _checked(party: int, share: Share, digest: bytes, asked: Request) -> Share:
     """The half, if it is this party's of this footage, whole, and of what was asked for."""
-    about = share.statement.about
-    first, last = ((at - _EPOCH) // timedelta(microseconds=1) for at in (about.first, about.last))
+    of = share.statement.about
+    first, last = ((at - _EPOCH) // timedelta(microseconds=1) for at in (of.first, of.last))
     if share.statement.digest() != digest or share.party != party:
         raise TamperedError(f"Party {party} gave another share than it was asked for.")
-    if about.camera != asked.camera or first > asked.last or last < asked.first:
+    if of.camera != asked.camera or first > asked.last or last < asked.first:
         raise TamperedError(f"Party {party} gave footage that was not asked for.")
     require_root(open_share(share))
     return share
@@ -240,127 +218,6 @@ def _signer(halves: Sequence[Share], cameras: Sequence[Ed25519PublicKey]) -> Ed2
     raise TamperedError(
         "No certificate that was given is of the key that signed this footage; ask for the camera's."
     )
-
-
-# -- what is written -------------------------------------------------------------------------
-
-
-def _written(shown: Still | Segment, half: Share, item: Item, out: Path, count: int) -> dict[str, Any]:
-    statement = half.statement
-    name = f"{count:05}-{shown.about.first:%Y%m%dT%H%M%SZ}"
-    about = _about(item) | {
-        "statement": statement.encode().hex(),
-        "signature": half.signature.hex(),
-        "withheld": [],
-    }
-    if isinstance(shown, Segment):
-        path = out / (name + _SUFFIXES.get(shown.media, ".bin"))
-        about |= {"kind": "segment", "media": shown.media}
-        data = shown.data
-    else:
-        assert isinstance(statement.shape, StillShape)
-        path = out / (name + ".png")
-        about |= {"kind": "still", "width": statement.shape.width, "height": statement.shape.height}
-        about["withheld"] = _rectangles(shown, statement.shape)
-        data = _png(_hatched(shown))
-    _write(path, data)
-    return {"file": path.name, "sha256": sha256(data).hexdigest()} | about
-
-
-def _about(item: Item) -> dict[str, Any]:
-    return {
-        "digest": item.digest.hex(),
-        "number": item.number,
-        "first": shown_instant(item.first),
-        "last": shown_instant(item.last),
-    }
-
-
-def _hatched(still: Still) -> U8:
-    """The pixels, uint8 (h, w, 3), with stripes where a party withheld: black might be the picture."""
-    rows, columns = np.indices(still.withheld.shape, sparse=True)
-    stripes = np.where((rows + columns) // _STRIPE % 2 == 0, np.uint8(_DARK), np.uint8(_LIGHT))
-    return np.where(still.withheld[..., np.newaxis], stripes[..., np.newaxis], still.pixels)
-
-
-def _rectangles(still: Still, shape: StillShape) -> list[list[int]]:
-    """What was withheld, as [left, top, width, height], tiles of a row together."""
-    found = []
-    for row, tiles in enumerate(still.withheld[:: shape.tile, :: shape.tile]):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], tiles.astype(np.int8), [0]])))
-        top = row * shape.tile
-        for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            left, right = start * shape.tile, min(end * shape.tile, shape.width)
-            found.append([left, top, right - left, min(shape.tile, shape.height - top)])
-    return found
-
-
-def _png(pixels: U8) -> bytes:
-    import io
-
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise UsageError('Stills need pillow: pip install "blindsight[video]".') from error
-    memory = io.BytesIO()
-    Image.fromarray(pixels).save(memory, "PNG")
-    return memory.getvalue()
-
-
-def _head(
-    asked: Request,
-    digest: bytes,
-    agreed: Sequence[Consent],
-    request: Signed,
-    consents: Sequence[Signed],
-    channels: Sequence[Channel],
-    grants: Sequence[Granted],
-) -> dict[str, Any]:
-    return {
-        "blindsight": "footage manifest 1",
-        "request": {
-            "digest": digest.hex(),
-            "camera": asked.camera,
-            "first": shown_instant(asked.first),
-            "last": shown_instant(asked.last),
-            "reason": asked.reason,
-            "operator": asked.operator.hex(),
-            "until": shown_instant(asked.until * 1_000_000),
-            "revealer": asked.revealer.hex(),
-            "value": request.value.hex(),
-            "signature": request.signature.hex(),
-        },
-        "consents": [
-            {
-                "operator": one.operator.hex(),
-                "withhold": [list(rectangle) for rectangle in one.withhold],
-                "value": signed.value.hex(),
-                "signature": signed.signature.hex(),
-            }
-            for one, signed in zip(agreed, consents, strict=True)
-        ],
-        "parties": [
-            {"party": party, "certificate": channel.peer.fingerprint, "log": grant.log.hex()}
-            for party, (channel, grant) in enumerate(zip(channels, grants, strict=True))
-        ],
-    }
-
-
-def _write_manifest(out: Path, head: Mapping[str, Any], found: Revealed) -> None:
-    content = dict(head) | {
-        "items": found.items,
-        "gaps": found.gaps,
-        "refused": found.refused,
-        "stopped": found.stopped,
-    }
-    _write(out / "manifest.json", json.dumps(content, indent=1).encode() + b"\n")
-
-
-def _write(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(data)
-    part.replace(path)
 
 
 def camera_keys(identity: Identity, camera: str, certificates: Sequence[Path] = ()) -> list[Ed25519PublicKey]:

@@ -14,35 +14,45 @@ from blindsight.core.secrets import ExportToken, Secret
 from blindsight.core.summing import LAST_ROUND, Opened, SumParams
 from blindsight.schemes.masking.public import Group
 from blindsight.trusted.contributor import PARAMS
-from blindsight.wire.state import read_state, write_state
+from blindsight.trusted.locking import LARGEST_LOCK, RoleFile, write_locked
+from blindsight.trusted.sealing import Unlock
+from blindsight.wire.state import read_state
 
-_KEYS: Final = frozenset({"scheme", "params", "secret", "last"})
+KEYS: Final = frozenset({"role", "scheme", "params", "lock", "secret", "last"})
+_ROLE: Final = re.compile("key holder")
 _SCHEME: Final = re.compile(r"[a-z]{1,16}")
 
 
 class KeyHolder:
-    """Opens one total a round. Its file says so before the sum leaves."""
+    """Opens one total a round. Its file says so before the sum leaves.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        fields = read_state(path, _KEYS)
+    Args:
+        path: of its file.
+        unlock: what opens the file, where that is locked.
+    """
+
+    def __init__(self, path: Path, unlock: Unlock | None = None) -> None:
+        fields = read_state(path, KEYS)
         self.scheme = fields.text("scheme", _SCHEME)
         if self.scheme not in PARAMS:
             raise MalformedError("The key holder's file names a scheme that there is not.")
-        self._wire = fields.wire("params")
-        self.params: SumParams = PARAMS[self.scheme].from_wire(self._wire)
-        self._secret = Secret(fields.blob("secret", 32, 1 << 20))
+        wire = fields.wire("params")
+        self.params: SumParams = PARAMS[self.scheme].from_wire(wire)
+        about = {"role": fields.text("role", _ROLE), "scheme": self.scheme, "params": wire}
+        lock, data = fields.blob("lock", 0, LARGEST_LOCK), fields.blob("secret", 32, 1 << 20)
+        self._file = RoleFile(path, about, lock, data, unlock)
         self.last = fields.integer("last", 0, LAST_ROUND)
         self._half = self._opened()
 
     @classmethod
-    def create(cls, path: Path, params: SumParams, secret: bytes) -> None:
+    def create(cls, path: Path, params: SumParams, secret: bytes, unlock: Unlock | None = None) -> None:
         """Write a new key holder's state; for masking ``secret`` is all users' signing identities."""
-        write_state(path, {"scheme": params.scheme, "params": params.wire(), "secret": secret, "last": 0})
+        about = {"role": "key holder", "scheme": params.scheme, "params": params.wire()}
+        write_locked(path, about, Secret(secret), unlock)
 
     def _opened(self) -> Any:
         params: Any = self.params
-        data = self._secret.export(ExportToken())
+        data = self._file.secret.export(ExportToken())
         if self.scheme == "masking":
             from blindsight.schemes.masking.reveal import MaskingReader
 
@@ -66,15 +76,7 @@ class KeyHolder:
 
     def open(self, number: int, total: bytes) -> Opened:
         """The sum of a round; errors as of the scheme's."""
-        opened: Opened = self._half.open(number, total)
+        found: Opened = self._half.open(number, total)
         self.last = number
-        write_state(
-            self._path,
-            {
-                "scheme": self.scheme,
-                "params": self._wire,
-                "secret": self._secret.export(ExportToken()),
-                "last": number,
-            },
-        )
-        return opened
+        self._file.used(number)
+        return found

@@ -23,7 +23,9 @@ from blindsight.learning.fixed_point import FixedPoint
 from blindsight.learning.rounds import Model, Task, combined, first_model, updated
 from blindsight.trusted.contributor import Contributor
 from blindsight.trusted.federation import found, user_file
-from blindsight.trusted.keyholder import KeyHolder
+from blindsight.trusted.keyholder import KEYS, KeyHolder
+from blindsight.trusted.locking import is_locked
+from blindsight.trusted.sealing import Unlock
 from blindsight.vision.folder import list_photos
 from blindsight.vision.image_features import FeatureCache, ImageFeatures, open_features
 from blindsight.wire.state import read_state, write_state
@@ -81,11 +83,13 @@ class Learner:
         scheme: str,
         features: str = "gradients",
         descent: Descent = Descent(alpha=3e-5, l1=0.9, rate=30.0, epochs=5),  # noqa: B008
+        unlock: Unlock | None = None,
         **options: Any,
     ) -> Learner:
         """Found a federation of one user a folder of images, ``<folder>/<class>/<image>``.
 
-        ``options`` are further ones of the scheme's ``Params.of``.
+        ``unlock`` will open the files of users and key holder; ``options`` are further ones of the
+        scheme's ``Params.of``.
         """
         opened = open_features(features)
         classes = sorted({photo.subject for one in folders for photo in list_photos(one).photos})
@@ -93,7 +97,7 @@ class Learner:
             raise UsageError("Learning takes at least two users' folders with images of two classes in all.")
         fixed = FixedPoint()
         task = Task(tuple(classes), opened.dimension, descent, fixed)
-        found(folder, scheme, task.weights, len(folders), fixed.bits, **options)
+        found(folder, scheme, task.weights, len(folders), fixed.bits, unlock=unlock, **options)
         write_state(
             folder / "task.state",
             {
@@ -155,15 +159,31 @@ class Learner:
 
     # -- learning ------------------------------------------------------------------------------------
 
-    def rounds(self, told: Callable[[int], None] = lambda user: None) -> Callable[[], Round]:
-        """A function that carries out one round each time; ``told`` whose images are read."""
+    @property
+    def locked(self) -> bool:
+        """Whether `rounds` needs what was given when the federation was founded."""
+        return is_locked(self._keyholder_file, KEYS)
+
+    @property
+    def _keyholder_file(self) -> Path:
+        return self.folder / "keyholder" / "keyholder.state"
+
+    def rounds(
+        self, told: Callable[[int], None] = lambda user: None, *, unlock: Unlock | None = None
+    ) -> Callable[[], Round]:
+        """A function that carries out one round each time.
+
+        Args:
+            told: whose images are read.
+            unlock: what opens the files of users and key holder, where they are locked.
+        """
+        holder = KeyHolder(self._keyholder_file, unlock)
         features, users = self.features(), range(len(self.folders))
         for user in users:
             told(user)
             with_cache = FeatureCache(features, self.folder / f"user-{user}" / "features")
             self.data(user, with_cache)
-        people = {user: Contributor(user_file(self.folder, user)) for user in users}
-        holder = KeyHolder(self.folder / "keyholder" / "keyholder.state")
+        people = {user: Contributor(user_file(self.folder, user), unlock) for user in users}
         aggregator = self.aggregator()
 
         def one() -> Round:

@@ -63,7 +63,7 @@ class Recorder:
         self._segmenter = Segmenter(seconds, name="the video")
         self._lock = threading.Lock()
         self._number = time.time_ns() // 1000
-        self.faults = 0
+        self.faults, self._told = 0, ""
 
     def still(self, pixels: U8, at: float | None = None) -> None:
         """Share one frame, uint8 (h, w, 3), taken ``at`` seconds into a file, or now."""
@@ -91,8 +91,7 @@ class Recorder:
             if done is not None:
                 self.segment(done)
         except BlindsightError as error:
-            self.faults += 1
-            _log.warning("footage: %s", error.message)
+            self._fault(error)
             self._segmenter = Segmenter(self._seconds, name="the video")
 
     def finish(self) -> None:
@@ -102,7 +101,13 @@ class Recorder:
             if done is not None:
                 self.segment(done)
         except BlindsightError as error:
-            self.faults += 1
+            self._fault(error)
+
+    def _fault(self, error: BlindsightError) -> None:
+        """Count it; say it once, as the next packet may well fail likewise."""
+        self.faults += 1
+        if error.message != self._told:
+            self._told = error.message
             _log.warning("footage: %s", error.message)
 
     def _instant(self, at: float | None) -> datetime:

@@ -60,8 +60,10 @@ class Picture:
     coded: av.video.frame.VideoFrame
 
     def pixels(self) -> U8:
-        """Upright RGB: uint8 (h, w, 3)."""
+        """Upright RGB: uint8 (h, w, 3), in memory that nobody else uses."""
         rgb: Any = self.coded.to_ndarray(format="rgb24")
+        if self.coded.format.name == "rgb24":
+            rgb = rgb.copy()  # else it would be the decoder's own frame, to which later ones may refer
         turns = round(self.coded.rotation / 90) % 4  # counter-clockwise, as NumPy's
         return np.ascontiguousarray(np.rot90(rgb, turns))
 

@@ -22,6 +22,8 @@ from blindsight.wire.tls import Identity, Peer
 _LENGTH: Final = struct.Struct("<I")
 _HANDSHAKE_SECONDS: Final = 10.0
 _PIECE: Final = 1 << 18
+_RECORD: Final = 1 << 14
+"""What TLS hands out at once; a message of a run fits, its length with it."""
 
 
 class Channel:
@@ -35,7 +37,14 @@ class Channel:
         self.peer, self.purpose = peer, purpose
         self.sent_bytes = self.received_bytes = 0
         self._socket = connection
+        self._inbox = _Inbox(peer.name, connection)
         connection.setblocking(False)
+
+    @property
+    def group(self) -> str:
+        """The group of the key exchange; empty where this Python does not tell (before 3.15)."""
+        tell = getattr(self._socket, "group", None)
+        return str(tell() or "") if callable(tell) else ""
 
     def send(self, message: bytes | bytearray, timeout: float | None = None) -> None:
         """Send one message."""
@@ -49,15 +58,25 @@ class Channel:
         """Send one message and take one, at the same time."""
         return self._run(message, at_most, timeout)
 
+    def poll(self, at_most: int) -> bytearray | None:
+        """As `receive`, but None where the whole of a message has not come yet; what has come is kept."""
+        try:
+            message = self._inbox.take(at_most, True)
+        except (OSError, ValueError) as error:
+            raise _broken(error) from None
+        if message is not None:
+            self.received_bytes += _LENGTH.size + len(message)
+        return message
+
     def waiting(self, timeout: float, *others: Channel | socket.socket) -> bool:
         """Whether something arrives within ``timeout`` seconds (the end of the connection, too).
 
         Returns early where something arrives at one of ``others``.
         """
         try:
-            if self._socket.pending():
+            if self._pending():
                 return True
-            if any(isinstance(other, Channel) and other._socket.pending() for other in others):
+            if any(isinstance(other, Channel) and other._pending() for other in others):
                 timeout = 0.0
             readable, _, _ = select.select([self, *others], [], [], timeout)
         except (OSError, ValueError) as error:
@@ -68,26 +87,32 @@ class Channel:
         """For `select`."""
         return self._socket.fileno()
 
+    def _pending(self) -> bool:
+        """Whether something has come in that `select` does not see any more."""
+        return self._inbox.held or bool(self._socket.pending())
+
     def _run(
         self, message: bytes | bytearray | None, at_most: int | None, timeout: float | None
     ) -> bytearray:
         ends = None if timeout is None else time.monotonic() + timeout
         out = memoryview(b"" if message is None else _LENGTH.pack(len(message)) + message)
-        reader = None if at_most is None else _Reader(self.peer.name, at_most)
         self.sent_bytes += len(out)
+        taken = bytearray() if at_most is None else None
         try:
-            while out or (reader and not reader.done):
-                sent = self._push(out) if out else 0
-                out = out[sent:]
-                took = reader.pull(self._socket) if reader and not reader.done else 0
-                if not sent and not took and (out or (reader and not reader.done)):
-                    self._wait(bool(out), ends)
+            readable = bool(self._socket.pending())
+            while True:
+                if out:
+                    out = out[self._push(out) :]
+                if taken is None and at_most is not None:
+                    taken = self._inbox.take(at_most, readable)
+                if not out and taken is not None:
+                    break
+                readable = self._wait(bool(out), ends)
         except (OSError, ValueError) as error:
             raise _broken(error) from None
-        if reader is None:
-            return bytearray()
-        self.received_bytes += _LENGTH.size + len(reader.message)
-        return reader.message
+        if at_most is not None:
+            self.received_bytes += _LENGTH.size + len(taken)
+        return taken
 
     def _push(self, out: memoryview) -> int:
         try:
@@ -95,12 +120,14 @@ class Channel:
         except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
             return 0
 
-    def _wait(self, to_send: bool, ends: float | None) -> None:
+    def _wait(self, to_send: bool, ends: float | None) -> bool:
+        """Wait until something can be done; whether that is to read."""
         left = None if ends is None else ends - time.monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
         writers = [self._socket] if to_send else []
-        select.select([self._socket], writers, [], left)
+        readers, _, _ = select.select([self._socket], writers, [], left)
+        return bool(readers)
 
     def close(self) -> None:
         """End the connection. Calling it twice is harmless."""
@@ -115,42 +142,71 @@ class Channel:
         self.close()
 
 
-class _Reader:
-    """One message, as it comes in."""
+class _Inbox:
+    """What comes in, a record of TLS at a time, cut into messages.
 
-    def __init__(self, name: str, at_most: int) -> None:
-        self.message = bytearray(_LENGTH.size)
-        self.done = False
-        self._name, self._at_most = name, at_most
-        self._got, self._head = 0, True
+    A small message and its length take one read. A large one is read to where it will lie, once its
+    length was allowed.
+    """
 
-    def pull(self, connection: ssl.SSLSocket) -> int:
-        """Take what is there; how many bytes that was."""
-        view = memoryview(self.message)[self._got : self._got + _PIECE]
+    def __init__(self, name: str, connection: ssl.SSLSocket) -> None:
+        self._name, self._socket = name, connection
+        self._record = memoryview(bytearray(_RECORD))
+        self._start = self._end = 0
+        self._message: bytearray | None = None
+        self._got = 0
+
+    @property
+    def held(self) -> bool:
+        """Whether a whole message is here that was read along with the last one."""
+        here = self._end - self._start - _LENGTH.size
+        return here >= 0 and _LENGTH.unpack_from(self._record, self._start)[0] <= here
+
+    def take(self, at_most: int, readable: bool) -> bytearray | None:
+        """The next message, if all of it has come in by now; ``readable`` says that there is more."""
+        while (message := self._cut(at_most)) is None:
+            if not (readable and self._pull()):
+                return None
+        return message
+
+    def _cut(self, at_most: int) -> bytearray | None:
+        """The next message, out of what was read; where it is larger, make room for all of it."""
+        if self._message is None:
+            if self._end - self._start < _LENGTH.size:
+                return None
+            (size,) = _LENGTH.unpack_from(self._record, self._start)
+            if size > at_most:
+                raise MalformedError(
+                    f"{self._name} announced a message of {size} bytes, which is over the limit."
+                )
+            first = self._start + _LENGTH.size
+            self._got = min(size, self._end - first)
+            self._start = first + self._got
+            self._message = bytearray(size)
+            self._message[: self._got] = self._record[first : self._start]
+        if self._got < len(self._message):
+            return None
+        message, self._message = self._message, None
+        return message
+
+    def _pull(self) -> int:
+        """Read what is there; how many bytes that was."""
         try:
-            got = connection.recv_into(view)
+            if self._message is not None:
+                with memoryview(self._message)[self._got : self._got + _PIECE] as view:
+                    got = self._socket.recv_into(view)
+                self._got += got
+            else:
+                rest = self._record[self._start : self._end]
+                self._record[: len(rest)] = rest
+                self._start, self._end = 0, len(rest)
+                got = self._socket.recv_into(self._record[self._end :])
+                self._end += got
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
-        finally:
-            view.release()
         if not got:
             raise ConnectionResetError
-        self._got += got
-        if self._got == len(self.message):
-            self._next()
         return got
-
-    def _next(self) -> None:
-        if not self._head:
-            self.done = True
-            return
-        (size,) = _LENGTH.unpack(self.message)
-        if size > self._at_most:
-            raise MalformedError(
-                f"{self._name} announced a message of {size} bytes, which is over the limit."
-            )
-        self.message, self._got, self._head = bytearray(size), 0, False
-        self.done = not size
 
 
 def connect(

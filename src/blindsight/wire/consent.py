@@ -34,6 +34,7 @@ _CONSENT: Final = ("kind", "request", "operator", "at", "withhold")
 _REASON_CHARACTERS: Final = 1000
 _SIDE: Final = 8192
 _YEAR_9999: Final = 253_402_300_799_999_999
+_MOST_SECONDS: Final = _YEAR_9999 // 1_000_000
 
 _T = TypeVar("_T")
 
@@ -62,7 +63,7 @@ def decode_request(data: bytes) -> Request:
     reason = fields.any("reason")
     if type(reason) is not str or not 1 <= len(reason) <= _REASON_CHARACTERS or not reason.isprintable():
         raise MalformedError(f"A reason has 1 to {_REASON_CHARACTERS} printable characters.")
-    first, at = fields.integer("first", 0, _YEAR_9999), fields.integer("at", 0)
+    first, at = fields.integer("first", 0, _YEAR_9999), fields.integer("at", 0, _MOST_SECONDS)
     request = Request(
         nonce=fields.blob("nonce", 16, 16),
         operator=fields.blob("operator", 32, 32),
@@ -70,7 +71,7 @@ def decode_request(data: bytes) -> Request:
         first=first,
         last=fields.integer("last", 0, _YEAR_9999),
         at=at,
-        until=fields.integer("until", 0),
+        until=fields.integer("until", 0, _MOST_SECONDS),
         revealer=fields.blob("revealer", 32, 32),
         reason=reason,
     )

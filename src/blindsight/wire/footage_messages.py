@@ -22,7 +22,8 @@ REFUSALS: Final = ("malformed", "tampered", "other-camera", "too-large", "full")
 GAPS: Final = ("withheld", "damaged", "gone")
 
 _SENTENCE: Final = re.compile(r"[ -~\u00a0-\uffff]{1,400}")
-_FIRST: Final = -(1 << 62)
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 and 9999, in microseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +203,6 @@ def _item(value: Any) -> Item:
     if not good or any(type(one) is not int or abs(one) >= 1 << 64 for one in value[1:]):
         raise MalformedError("This message has bad items.")
     digest, number, first, last, size = value
-    if number < 0 or size < 0 or not _FIRST <= first <= last:
+    if number < 0 or size < 0 or not _FIRST <= first <= last <= _LAST:
         raise MalformedError("This message has bad items.")
     return Item(digest, number, first, last, size)

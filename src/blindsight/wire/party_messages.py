@@ -17,6 +17,7 @@ from blindsight.wire.fields import Fields, pack, unpack
 
 VERSION: Final = 1
 MOST_IN_RUN: Final = 32
+MOST_DEALT: Final = 1024
 MOST_WAITING: Final = 256
 MOST_RECORDS: Final = 64
 MAX_PHOTO_BYTES: Final = 8 << 20
@@ -35,7 +36,7 @@ class Message:
 
     def pack(self) -> bytes:
         """As it travels."""
-        return pack({"kind": self.kind} | {field.name: getattr(self, field.name) for field in fields(self)})
+        return pack({"kind": self.kind} | {name: getattr(self, name) for name in _names(type(self))})
 
     @classmethod
     def read(cls, found: Fields) -> Self:
@@ -108,6 +109,47 @@ class Over(Message):
     @classmethod
     def read(cls, found: Fields) -> Self:
         return cls(found.blob("session", 16, 16), found.text("reason", _REASON))
+
+
+@dataclass(frozen=True, slots=True)
+class Deal(Message):
+    """A camera wants so many faces dealt for, in this session; in a new one where it is zeros."""
+
+    kind: ClassVar[str] = "deal"
+    session: bytes
+    digest: bytes
+    faces: int
+
+    @classmethod
+    def read(cls, found: Fields) -> Self:
+        faces = found.integer("faces", 1, MOST_DEALT)
+        return cls(found.blob("session", 16, 16), found.blob("digest", 32, 32), faces)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(Message):
+    """A provider has opened a session for a camera, against the watchlist with this digest."""
+
+    kind: ClassVar[str] = "opened"
+    session: bytes
+    digest: bytes
+
+    @classmethod
+    def read(cls, found: Fields) -> Self:
+        return cls(found.blob("session", 16, 16), found.blob("digest", 32, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Message):
+    """A party has the material of all faces below this number."""
+
+    kind: ClassVar[str] = "stored"
+    session: bytes
+    below: int
+
+    @classmethod
+    def read(cls, found: Fields) -> Self:
+        return cls(found.blob("session", 16, 16), found.integer("below", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +313,24 @@ def parse(data: bytes | bytearray, *wanted: type[M]) -> M:
     cls = next((cls for cls in wanted if cls.kind == kind), None)
     if cls is None or len(data) > cls.at_most:
         raise MalformedError("The other end sent another message than is due now.")
-    return cls.read(Fields(value, f"{kind} message", frozenset({"kind", *(f.name for f in fields(cls))})))
+    return cls.read(Fields(value, f"{kind} message", _keys(cls)))
+
+
+_NAMES: Final[dict[type[Message], tuple[str, ...]]] = {}
+_KEYS: Final[dict[type[Message], frozenset[str]]] = {}
+
+
+def _names(cls: type[Message]) -> tuple[str, ...]:
+    """The fields of a class; asking the class itself takes longer than all the rest of a small message."""
+    if cls not in _NAMES:
+        _NAMES[cls] = tuple(field.name for field in fields(cls))
+        _KEYS[cls] = frozenset({"kind", *_NAMES[cls]})
+    return _NAMES[cls]
+
+
+def _keys(cls: type[Message]) -> frozenset[str]:
+    _names(cls)
+    return _KEYS[cls]
 
 
 def _proposed(value: Any) -> Proposed:

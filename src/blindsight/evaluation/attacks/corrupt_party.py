@@ -69,7 +69,7 @@ class SwapEntry:
 
     def change(self, party: int, watchlist: Watchlist, share: U64) -> U64:
         both = np.stack([self.wanted, watchlist.entries[self.instead_of]]).astype(np.int32)
-        found = distances(both, np.ascontiguousarray(share))
+        found = distances(both, np.pad(share, ((0, 0), (0, len(both)))))  # with nothing to add for either
         added = np.zeros((len(share), len(watchlist)), np.uint64)
         added[:, self.instead_of] = found[:, 0] - found[:, 1]
         if party == 0:
@@ -118,7 +118,7 @@ class _Meddled(Comparison):
 
     def _prepare(self, inputs: U64) -> None:
         super()._prepare(inputs)
-        share = self._half.share + inputs if self._grant.party == 0 else self._half.share
+        share = self._half.values[:, 0, : inputs.shape[1]]  # party 0's with the input already
         self._shares += self._meddling.change(self._grant.party, self._session.watchlist, share)
 
 

@@ -11,14 +11,13 @@ from gmpy2 import mpz
 
 from blindsight.core.errors import VectorError
 from blindsight.core.secrets import Secret
-from blindsight.core.summing import Once, OneAnswer, checked_values
+from blindsight.core.summing import OneAnswer, checked_values
 from blindsight.core.types import I64, AnyArray
 from blindsight.schemes.dphe.compute import round_id
 from blindsight.schemes.dphe.params import Params
 from blindsight.schemes.dphe.public import pair_permutation, permutation, write_entries
 from blindsight.schemes.dphe.receipts import receipt
-from blindsight.schemes.paillier.protect import Encryptor, Workers
-from blindsight.schemes.paillier.public import PublicKey, write
+from blindsight.schemes.paillier.protect import EncryptingUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +42,8 @@ def shared_permutation(params: Params, shared: Secret, number: int) -> I64:
     return permutation(shared, "dphe shared", number if params.fresh else 0, params.weights)
 
 
-class DpheUser:
-    """One user of a federation, over its rounds; arguments as of `paillier.protect.PaillierUser`."""
-
-    def __init__(
-        self,
-        params: Params,
-        public: PublicKey,
-        member: Membership,
-        *,
-        last: int = 0,
-        encryptor: Encryptor | None = None,
-        pool: Workers | None = None,
-    ) -> None:
-        self._params = params
-        self._public = public
-        self._member = member
-        self._once = Once(last)
-        self._pool = pool
-        self._encryptor = encryptor or (None if pool else Encryptor(public, params.exponent_bits))
+class DpheUser(EncryptingUser[Params, Membership]):
+    """One user: encrypts its non-zeros, one by one."""
 
     def round(self, number: int, values: AnyArray) -> OneAnswer:
         """Take part in a round; `VectorError` for more non-zeros than the padding has room for."""
@@ -79,13 +61,7 @@ class DpheUser:
 
     def _body(self, number: int, places: I64, values: I64) -> bytes:
         plaintexts = [mpz(v) % self._public.n for v in values.tolist()]
-        size = self._params.ciphertext_bytes
-        if self._pool is not None:
-            encrypted = self._pool.encrypt(plaintexts, size)
-        else:
-            assert self._encryptor is not None
-            encrypted = write([self._encryptor.encrypt(m) for m in plaintexts], size)
-        entries = write_entries(places, encrypted)
+        entries = write_entries(places, self._encrypted(plaintexts))
         return receipt(self._member.own, number, sha256(entries).digest()) + entries
 
     def restore(self, number: int, values: I64) -> I64:

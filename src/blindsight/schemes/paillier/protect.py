@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from gmpy2 import mpz
@@ -95,23 +96,35 @@ def workers(public: PublicKey, exponent_bits: int, count: int) -> Iterator[Worke
         yield Workers(pool, count)
 
 
-class PaillierUser:
-    """One user of a federation, over its rounds.
+class _Sizes(Protocol):
+    @property
+    def ciphertext_bytes(self) -> int: ...
+
+    @property
+    def exponent_bits(self) -> int: ...
+
+
+P = TypeVar("P", bound=_Sizes)
+M = TypeVar("M")
+
+
+class EncryptingUser(Generic[P, M]):
+    """What a user under a Paillier key is, whatever it encrypts; over the rounds of a federation.
 
     Args:
         params: of the federation.
         public: the key holder's key.
-        member: what the key holder gave this user.
+        member: what this user was given.
         last: the last round that this user took part in.
-        encryptor: one that was made for this key, else it is made now.
+        encryptor: one that was made for this key, else it is made with the first update.
         pool: processes that encrypt; without them this one does.
     """
 
     def __init__(
         self,
-        params: Params,
+        params: P,
         public: PublicKey,
-        member: Membership,
+        member: M,
         *,
         last: int = 0,
         encryptor: Encryptor | None = None,
@@ -121,8 +134,20 @@ class PaillierUser:
         self._public = public
         self._member = member
         self._once = Once(last)
+        self._encryptor = encryptor
         self._pool = pool
-        self._encryptor = encryptor or (None if pool else Encryptor(public, params.exponent_bits))
+
+    def _encrypted(self, plaintexts: list[mpz]) -> bytes:
+        size = self._params.ciphertext_bytes
+        if self._pool is not None:
+            return self._pool.encrypt(plaintexts, size)
+        if self._encryptor is None:
+            self._encryptor = Encryptor(self._public, self._params.exponent_bits)
+        return write([self._encryptor.encrypt(m) for m in plaintexts], size)
+
+
+class PaillierUser(EncryptingUser[Params, Membership]):
+    """One user: packs all its integers, with tags."""
 
     def round(self, number: int, values: AnyArray) -> OneAnswer:
         """Take part in a round with these integers; `RoundError` for a round that is past."""
@@ -131,13 +156,6 @@ class PaillierUser:
         self._once.use(number)
         plaintexts = packed(self._params, self._member, number, checked)
         return OneAnswer(identity, self._member.user, lambda: self._encrypted(plaintexts))
-
-    def _encrypted(self, plaintexts: list[mpz]) -> bytes:
-        size = self._params.ciphertext_bytes
-        if self._pool is not None:
-            return self._pool.encrypt(plaintexts, size)
-        assert self._encryptor is not None
-        return write([self._encryptor.encrypt(m) for m in plaintexts], size)
 
 
 def packed(params: Params, member: Membership, number: int, values: NDArray[np.int64]) -> list[mpz]:

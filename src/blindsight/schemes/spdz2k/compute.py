@@ -2,7 +2,7 @@
 
 `Session` is one camera session; `Comparison` is one run over some of its faces:
 
-    comparison = session.begin(material, inputs)
+    comparison = session.begin(material, inputs)      # or prepare, then admit
     opening = comparison.start()                      # send
     bits = comparison.receive(their_opening)          # check first, then send
     check = comparison.receive(their_bits)            # send
@@ -85,6 +85,8 @@ LEAKAGE: Final = Leakage(
     ),
 )
 
+_USED: Final = "These faces were begun before; nothing that was dealt is used twice."
+
 _REASONS: Final[dict[int, type[AbortError]]] = {
     1: MalformedMessageError,
     2: WrongOpeningError,
@@ -121,12 +123,13 @@ class Matches:
 class Step(IntEnum):
     """What a run waits for."""
 
-    START = 0
-    OPEN = 1
-    BITS = 2
-    CHECK = 3
-    DONE = 4
-    ABORTED = 5
+    PREPARED = 0
+    START = 1
+    OPEN = 2
+    BITS = 3
+    CHECK = 4
+    DONE = 5
+    ABORTED = 6
 
 
 _EXPECTED: Final = {Step.OPEN: Kind.OPEN, Step.BITS: Kind.BITS, Step.CHECK: Kind.CHECK}
@@ -184,15 +187,33 @@ class Session:
 
         """
         with self.lock:
+            self._require_free()
+            return self.admit(self._comparison(material, inputs))
+
+    def prepare(self, material: Message, inputs: Message) -> Comparison:
+        """The part of a run that needs no message, ahead of `admit`: uses no number up and sends nothing.
+
+        Arguments and errors are those of `begin`. Call `Comparison.forget` on one that is not admitted.
+        """
+        with self.lock:
             self.require()
-            if self._running is not None:
-                raise SessionOverError(
-                    "Runs of one camera session follow each other; finish the last one first."
-                )
-            comparison = self._comparison(material, inputs)
+            return self._comparison(material, inputs)
+
+    def admit(self, comparison: Comparison) -> Comparison:
+        """Begin a run that was prepared; see `begin`."""
+        with self.lock:
+            self._require_free()
+            if comparison.first < self._next:
+                raise MismatchError(_USED)
+            comparison.admit()
             self._running = comparison
             self._next = comparison.first + comparison.count
             return comparison
+
+    def _require_free(self) -> None:
+        self.require()
+        if self._running is not None:
+            raise SessionOverError("Runs of one camera session follow each other; finish the last one first.")
 
     def _comparison(self, material: Message, inputs: Message) -> Comparison:
         """What `begin` makes; a cheating party of a test makes something else."""
@@ -241,9 +262,9 @@ class Comparison:
         if header.session != grant.session or other.session != grant.session:
             raise MismatchError("The material or the inputs belong to another session.")
         if header.first < session.next:
-            raise MismatchError("These faces were begun before; nothing that was dealt is used twice.")
+            raise MismatchError(_USED)
         self.first, self.count = header.first, header.count
-        self._step = Step.START
+        self._step = Step.PREPARED
         self._sent: list[bytes] = []
         self._received: list[bytes] = []
         self._result: Matches | None = None
@@ -268,6 +289,11 @@ class Comparison:
         if self._result is None:
             raise UsageError("This run has no result.")
         return self._result
+
+    def admit(self) -> None:
+        """Its numbers are used up now. Called by `Session.admit`."""
+        self._require(Step.PREPARED)
+        self._step = Step.START
 
     def start(self) -> bytes:
         """Round 1: the opening to send."""
@@ -311,23 +337,18 @@ class Comparison:
         """Shares, tags and keys of m = D - t + r, all local (section 3)."""
         session, grant, d = self._session, self._grant, self._grant.params.dimension + 1
         half = expand(self._words, grant.layout, grant.party)
-        rows = np.empty((3, self.count, d), np.uint64)
-        rows[0], rows[1], rows[2] = half.share, half.tags[:, :d], half.keys[:, :d]
+        public = np.empty((self.count, grant.layout.values), np.uint64)
+        public[:, :d], public[:, d:] = inputs, session.added
         if grant.party == 0:
-            rows[0] += inputs
+            half.values[:, 0] += public
         else:
-            rows[2] -= session.alpha * inputs
-        linear = distances(session.watchlist.entries, rows.reshape(-1, d)).reshape(3, self.count, -1)
-        self._shares, self._tags, self._keys = linear
-        self._shares += half.mask
-        self._tags += half.tags[:, d:]
-        self._keys += half.keys[:, d:]
-        if grant.party == 0:
-            self._shares += session.added
-        else:
-            self._keys -= session.alpha * session.added
+            public *= session.alpha
+            half.values[:, 2] -= public
+        rows = half.values.reshape(-1, grant.layout.values)
+        linear = distances(session.watchlist.entries, rows).reshape(self.count, 3, -1)
+        self._shares, self._tags, self._keys = linear[:, 0], linear[:, 1], linear[:, 2]
         self._half = half
-        rows.fill(0)
+        public.fill(0)
 
     def _open(self) -> bytes:
         header = self._header(Kind.OPEN)
@@ -463,7 +484,7 @@ class Comparison:
         raise cls(sentence, evidence, notice)
 
     def forget(self) -> None:
-        """Give up: nothing that was dealt for this run is used again. Called by `Session.end`."""
+        """Give up: what was dealt for this run is overwritten. Called by `Session.end`."""
         self._step = Step.ABORTED
         self._wipe()
 

@@ -95,14 +95,14 @@ class Dealer:
             rows.append(row)
             drawn.append(expand(row, layout, party))
         zero, one = drawn
-        values = [np.concatenate([half.share, half.mask], axis=1) for half in drawn]
         payload = zero.payload ^ one.payload
-        masks, r = zero.share + one.share, zero.mask + one.mask
+        v, d = layout.values, params.dimension + 1
+        opened = zero.values[:, 0] + one.values[:, 0]
+        masks, r = opened[:, :d].copy(), np.ascontiguousarray(opened[:, d:])
 
         explicit = rows[1][:, _SEED_WORDS:]
-        v = layout.values
-        explicit[:, :v] = self._alphas[1] * values[1] + zero.keys  # M_1
-        explicit[:, v : 2 * v] = zero.tags - self._alphas[0] * values[0]  # B_0
+        explicit[:, :v] = self._alphas[1] * one.values[:, 0] + zero.values[:, 2]  # M_1
+        explicit[:, v : 2 * v] = zero.values[:, 1] - self._alphas[0] * zero.values[:, 0]  # B_0
         w = (msb_mask(r, params)[..., np.newaxis] & payload) ^ zero.offset
         explicit[:, 2 * v : 2 * v + 2 * n] = w.reshape(count, 2 * n)
 

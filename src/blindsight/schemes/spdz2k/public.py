@@ -21,6 +21,7 @@ from blindsight.schemes.spdz2k.messages import (
     Header,
     Kind,
     Layout,
+    Message,
     body_words,
 )
 from blindsight.schemes.spdz2k.params import Params
@@ -140,8 +141,8 @@ class Masks:
         return header.pack() + self.values.astype("<u8").tobytes()
 
     @classmethod
-    def parse(cls, message: bytes, params: Params) -> Masks:
-        """Read what `to_bytes` wrote. Raises `MalformedError`."""
+    def parse(cls, message: Message, params: Params) -> Masks:
+        """Read what `to_bytes` wrote; ``values`` may be a view of it. Raises `MalformedError`."""
         header = Header.parse(message)
         if header.kind is not Kind.MASKS or len(message) != Layout(params, 1).size(Kind.MASKS, header.count):
             raise MalformedError("These are not masks for this camera's faces.")
