@@ -26,14 +26,18 @@ _I128 = ir.IntType(128)
 
 
 @intrinsic
-def high_product(typing: Any, a: Any, b: Any) -> Any:
-    """The upper 64 bits of the product of two uint64; for compiled code."""
+def _high_product(typing: Any, a: Any, b: Any) -> Any:
+    """The upper 64 bits of the product of two uint64."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         product = builder.mul(builder.zext(args[0], _I128), builder.zext(args[1], _I128))
         return builder.trunc(builder.lshr(product, _I128(64)), ir.IntType(64))
 
     return types.uint64(types.uint64, types.uint64), emit
+
+
+high_product: Any = _high_product
+"""For compiled code."""
 
 
 # -- numbers and bytes ----------------------------------------------------------------------------
@@ -48,7 +52,8 @@ def masks(bits: int) -> U64:
     """The ones of a ring: uint64 (2,)."""
     if not 1 <= bits <= MOST_BITS:
         raise ValueError("a ring has 1 to 128 bits")
-    return from_ints([(1 << bits) - 1])[0]
+    ones: U64 = from_ints([(1 << bits) - 1])[0]
+    return ones
 
 
 def from_ints(values: Iterable[int]) -> U64:
@@ -213,7 +218,7 @@ def _shift_right(a: U64, by: np.uint64, out: U64) -> None:
 
 
 def add(a: U64, b: U64) -> U64:
-    """a + b modulo 2^128."""
+    """Sums modulo 2^128."""
     left, right, shape = _meet(a, b)
     out = np.empty((int(np.prod(shape[:-1])), 2), np.uint64)
     _add(left, right, out)
@@ -221,7 +226,7 @@ def add(a: U64, b: U64) -> U64:
 
 
 def sub(a: U64, b: U64) -> U64:
-    """a - b modulo 2^128."""
+    """Differences modulo 2^128."""
     left, right, shape = _meet(a, b)
     out = np.empty((int(np.prod(shape[:-1])), 2), np.uint64)
     _sub(left, right, out)
@@ -234,7 +239,7 @@ def negate(a: U64) -> U64:
 
 
 def mul(a: U64, b: U64) -> U64:
-    """a · b modulo 2^128."""
+    """Products modulo 2^128."""
     left, right, shape = _meet(a, b)
     out = np.empty((int(np.prod(shape[:-1])), 2), np.uint64)
     _mul(left, right, out)
@@ -242,7 +247,7 @@ def mul(a: U64, b: U64) -> U64:
 
 
 def shift_left(a: U64, by: int) -> U64:
-    """a · 2^by modulo 2^128, 0 <= by < 128."""
+    """Times 2^by modulo 2^128, 0 <= by < 128."""
     out = np.empty((a.size // 2, 2), np.uint64)
     _shift_left(_rows(a), np.uint64(by), out)
     return out.reshape(a.shape)
