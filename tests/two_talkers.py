@@ -19,10 +19,12 @@ def bits(count: int) -> Any:
     return np.frombuffer(os.urandom(count), np.uint8) % 2 == 1
 
 
-def deal(security: int = 40, alphas: tuple[int, int] | None = None) -> tuple[Oblivious, Oblivious]:
+def deal(
+    security: int = 40, alphas: tuple[int, int] | None = None, deltas: tuple[int, int] | None = None
+) -> tuple[Oblivious, Oblivious]:
     """What `setup` gives both parties, without base transfers: in tests of what comes after it."""
     session, chunks = os.urandom(32), security // 4
-    deltas = [int.from_bytes(os.urandom(16), "little") for _ in range(2)]
+    deltas = deltas or tuple(int.from_bytes(os.urandom(16), "little") for _ in range(2))
     alphas = alphas or tuple(int.from_bytes(os.urandom(8), "little") % 2**security for _ in range(2))
     seeds = [words(32 + chunks, 16, 2) for _ in range(2)]
     ends = []

@@ -1,6 +1,6 @@
 """A second reading of specs/oblivious.md: a party in plain Python that speaks the same protocol.
 
-Points are affine coordinates, strings of bits and ring elements Python's integers, every sum is
+Points are pairs of coordinates, strings of bits and ring elements Python's integers, every sum is
 written out. Only AES, SHA and libsodium's map to the curve are borrowed.
 """
 
@@ -15,22 +15,32 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
 D = -121665 * pow(121666, -1, P) % P
-NEUTRAL = (0, 1)
+
+
+def add_projective(p, q):
+    (x1, y1, z1), (x2, y2, z2) = p, q
+    z, xx, yy = z1 * z2 % P, x1 * x2 % P, y1 * y2 % P
+    square, t = z * z % P, D * xx * yy % P
+    low, high = square - t, square + t
+    return z * low * ((x1 + y1) * (x2 + y2) - xx - yy) % P, z * high * (yy + xx) % P, low * high % P
+
+
+def affine(point):
+    inverse = pow(point[2], -1, P)
+    return point[0] * inverse % P, point[1] * inverse % P
 
 
 def add(p, q):
-    (x1, y1), (x2, y2) = p, q
-    t = D * x1 * x2 * y1 * y2
-    return (x1 * y2 + x2 * y1) * pow(1 + t, -1, P) % P, (y1 * y2 + x1 * x2) * pow(1 - t, -1, P) % P
+    return affine(add_projective((*p, 1), (*q, 1)))
 
 
 def times(scalar, point):
-    total = NEUTRAL
+    total = (0, 1, 1)
     for bit in bin(scalar)[2:]:
-        total = add(total, total)
+        total = add_projective(total, total)
         if bit == "1":
-            total = add(total, point)
-    return total
+            total = add_projective(total, (*point, 1))
+    return affine(total)
 
 
 def decode(data):

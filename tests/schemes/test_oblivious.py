@@ -134,7 +134,7 @@ def test_the_slow_twin_speaks_the_same_protocol(party):
         found = run_both(one, other) if party == 0 else run_both(other, one)
         return found if party == 0 else found[::-1]
 
-    for count in (3, 130):
+    for count in (3, 130) if party == 0 else (3,):
         choices = [bits(count), bits(count)]
         mine, theirs = both(real.random_ots(choices[0]), slow.random_ots(choices[1]))
         pads = np.stack([wide.from_ints(strings) for strings in theirs[1]])
