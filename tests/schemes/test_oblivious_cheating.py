@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from blindsight.core.errors import (
-    AbortError,
     MalformedMessageError,
     SessionOverError,
     WrongCorrelationError,
@@ -283,7 +282,7 @@ def test_choices_torn_in_two_trees_pass_for_both_guesses_only():
             assert (results is not None) == good
 
 
-# -- inputs that differ from chunk to chunk -------------------------------------------------------------------
+# -- inputs that differ from chunk to chunk -----------------------------------------------------------------
 
 
 class Split(tags.Inputs):
