@@ -188,10 +188,10 @@ class Oblivious:
             return (yield from self._witnessed(talk, call, count))
 
     def authenticate(self, values: U64, bits: int = 112) -> Talk[Tags]:
-        """Tags of this party's values and keys of the other's; three rounds.
+        """Tags of this party's values and keys of the other's; three rounds for every 2^17.
 
         Args:
-            values: uint64 (n, 2), integers modulo 2^bits, n at most 2^20 and public.
+            values: uint64 (n, 2), integers modulo 2^bits, n at most 2^22 and public.
             bits: of the ring. What passed the check holds modulo 2^(bits − s − 8); see `tag_bits`.
 
         Returns:
