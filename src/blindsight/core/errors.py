@@ -346,6 +346,12 @@ class WrongResultError(AbortError):
     code = "abort-result"
 
 
+class WrongCorrelationError(AbortError):
+    """The other party's half of an oblivious transfer, a tag or a seed is not what it must be."""
+
+    code = "abort-correlation"
+
+
 class OtherWatchlistError(AbortError):
     """The other party computes with another watchlist."""
 

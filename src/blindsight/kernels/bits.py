@@ -1,0 +1,106 @@
+"""Bit matrices: transposition, and the hash of rows that makes strings of correlated transfers.
+
+Bit j of a string of words is bit j mod 64 of word ⌊j/64⌋.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from blindsight.kernels.accumulate import address
+from blindsight.kernels.aes import BLOCKS, LANES, mix, mix_portable, round_keys
+from blindsight.kernels.threads import split
+
+U64 = NDArray[np.uint64]
+
+ROW_BITS = 128
+
+
+@njit(nogil=True, inline="always")
+def _square(a: U64) -> None:
+    """Transpose 64 × 64 bits in place, by quarters (Hacker's Delight, section 7-3)."""
+    half, mask = 32, np.uint64(0x00000000FFFFFFFF)
+    while half:
+        shift = np.uint64(half)
+        for block in range(0, 64, 2 * half):
+            for k in range(block, block + half):
+                swap = ((a[k] >> shift) ^ a[k + half]) & mask
+                a[k + half] ^= swap
+                a[k] ^= swap << shift
+        half >>= 1
+        mask ^= mask << np.uint64(half)
+
+
+@njit(nogil=True, cache=True)
+def _transpose(columns: U64, out: U64, first: int, stop: int) -> None:
+    """Words ``first`` to ``stop`` of every column, 64 rows of ``out`` each."""
+    square = np.empty(64, np.uint64)
+    for word in range(first, stop):
+        for part in range(2):
+            for k in range(64):
+                square[k] = columns[64 * part + k, word]
+            _square(square)
+            for k in range(64):
+                out[64 * word + k, part] = square[k]
+
+
+def transpose(columns: U64) -> U64:
+    """128 columns as rows: uint64 (128, w) to uint64 (64 · w, 2)."""
+    if columns.shape[0] != ROW_BITS:
+        raise ValueError("there are 128 columns")
+    columns = np.ascontiguousarray(columns)
+    out = np.empty((64 * columns.shape[1], 2), np.uint64)
+    split(lambda a, b: _transpose(columns, out, a, b), columns.shape[1], 64)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _hash_rows(rows: U64, offset: U64, keys: U64, out: U64, first: int, stop: int) -> None:
+    blocks, before = np.zeros((BLOCKS, 2), np.uint64), np.empty((BLOCKS, 2), np.uint64)
+    for a in range(first, stop, BLOCKS):
+        count = min(a + BLOCKS, stop) - a
+        for i in range(count):
+            for w in range(2):
+                blocks[i, w] = before[i, w] = rows[a + i, w] ^ offset[w]
+        mix(address(blocks, 0), address(keys, 0))
+        for i in range(count):
+            for w in range(2):
+                before[i, w] ^= blocks[i, w]  # π(x)
+                blocks[i, w] = before[i, w]
+            blocks[i, 0] ^= np.uint64(a + i)
+        mix(address(blocks, 0), address(keys, 0))
+        for i in range(count):
+            # mix adds π(x) ⊕ j, which leaves the second π(x) out and brings j in
+            out[a + i, 0] = blocks[i, 0] ^ np.uint64(a + i)
+            out[a + i, 1] = blocks[i, 1]
+
+
+def hash_rows(rows: U64, offset: U64, key: bytes, *, portable: bool = LANES == 0) -> U64:
+    """π(π(x) xor j) xor π(x) for x = row j xor ``offset``: TMMO of ePrint 2019/074, section 7.4.
+
+    Args:
+        rows: uint64 (n, 2).
+        offset: uint64 (2,).
+        key: 16 bytes, public: π is AES under it.
+        portable: whether to go without AES instructions in compiled code.
+
+    Returns:
+        uint64 (n, 2).
+
+    """
+    rows = np.ascontiguousarray(rows)
+    out = np.empty_like(rows)
+    if portable:
+        inputs = rows ^ offset
+        mix_portable(inputs, key, out)
+        inputs ^= out
+        numbers = np.arange(len(rows), dtype=np.uint64)
+        inputs[:, 0] ^= numbers
+        mix_portable(inputs, key, out)
+        out[:, 0] ^= numbers
+        return out
+    schedule = round_keys([key])[0]
+    split(lambda a, b: _hash_rows(rows, offset, schedule, out, a, b), len(rows), 32 * BLOCKS)
+    return out
