@@ -1,7 +1,6 @@
 """What the oblivious layer promises, given by somebody whom both trust: for tests with small keys.
 
-Both ends draw from one seed. There is no message but in `commit_and_open`, which a cheating party's test must be
-able to watch.
+Both ends draw from one seed. There is no message but in `commit_and_open`.
 """
 
 from __future__ import annotations
@@ -54,7 +53,9 @@ class Ideal:
 
     def commit_and_open(self, message, size=None):
         self._calls += 1
-        return (yield from commit_and_open(self.party, self.session + bytes([self._calls % 256]), message, size))
+        return (
+            yield from commit_and_open(self.party, self.session + bytes([self._calls % 256]), message, size)
+        )
 
 
 def ideal_pair(seed=b"seed", security=40):

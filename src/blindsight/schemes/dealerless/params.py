@@ -49,9 +49,14 @@ class Sizes:
         """Bits of the ring B."""
         return 1 + self.security_bits
 
-    def depth(self, ring: int) -> int:
-        """τ: transfers of one product in a ring of that many bits: 4s + 2k."""
-        return 4 * self.security_bits + 2 * (ring - self.security_bits)
+    def depth(self, ring: int, *, hidden: bool = False) -> int:
+        """τ: transfers of one product in a ring of that many bits (specification, section 6).
+
+        4s + 2k where both factors may be opened against all k + s bits of another value, 3s + 2k where what
+        is opened will be hidden from bit k on by a mask of its own.
+        """
+        k = ring - self.security_bits
+        return (3 if hidden else 4) * self.security_bits + 2 * k
 
 
 class _Weak(Sizes):

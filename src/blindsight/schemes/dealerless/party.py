@@ -6,28 +6,30 @@ protocol that is left in the middle, or fails, ends the party: what it holds mus
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blindsight.core.errors import (
+    AbortError,
     MalformedMessageError,
     ParameterError,
     SessionOverError,
-    UsageError,
     WrongOpeningError,
 )
+from blindsight.core.evidence import Evidence
 from blindsight.kernels import wide
 from blindsight.kernels.prg import Stream
 from blindsight.kernels.products import squeeze, squeezed_bytes, stretch
 from blindsight.schemes.dealerless.params import Sizes
 from blindsight.schemes.dealerless.shared import Shared, stack
 from blindsight.schemes.oblivious.session import Oblivious, tag_bits
-from blindsight.schemes.spdz2k.talk import Talk, swap, witnessed
+from blindsight.schemes.spdz2k.talk import Talk
 
 __all__ = ["SEED_BYTES", "Party", "whole"]
 
@@ -37,6 +39,7 @@ P = ParamSpec("P")
 S = TypeVar("S", bound="Party")
 
 SEED_BYTES: Final = 32
+_KEPT_BYTES: Final = 1024
 
 
 def whole(
@@ -48,7 +51,7 @@ def whole(
     def run(party: S, *args: P.args, **kwargs: P.kwargs) -> Talk[T]:
         return (yield from party.run(protocol(party, *args, **kwargs)))
 
-    return run
+    return run  # type: ignore[return-value]
 
 
 class Party:
@@ -77,6 +80,8 @@ class Party:
         self._alpha = wide.from_ints([oblivious.alpha])
         self._listed: dict[int, list[tuple[U64 | None, U64]]] = {}
         self._over = self._running = False
+        self._sent: list[bytes] = []
+        self._received: list[bytes] = []
 
     # -- state ----------------------------------------------------------------------------------
 
@@ -104,20 +109,38 @@ class Party:
         if self._running:
             return (yield from talk)
         self._running = True
+        self._sent.clear()
+        self._received.clear()
         try:
-            session = self.oblivious.session
-            return (yield from witnessed(talk, party=self.number, session=session, first=0, count=0))
-        except BaseException:  # also GeneratorExit: the other party is gone
+            return (yield from talk)
+        except BaseException as error:  # also GeneratorExit: the other party is gone
             self.end()
+            if isinstance(error, AbortError) and error.evidence is None:
+                error.evidence = self._evidence(error.code)
             raise
         finally:
             self._running = False
 
+    def _evidence(self, code: str) -> Evidence:
+        sent, received = tuple(self._sent), tuple(self._received)
+        return Evidence(code, self.number, self.oblivious.session[:16], 0, 0, bytes(32), sent, received)
+
     # -- messages -------------------------------------------------------------------------------
+
+    def exchange(self, message: bytes, size: int) -> Talk[bytes]:
+        """Send, and receive a message of ``size`` bytes. `MalformedMessageError` where it has not."""
+        self._sent.append(_kept(message))
+        theirs = yield message
+        self._received.append(_kept(theirs))
+        if len(theirs) != size:
+            raise MalformedMessageError("The other party's message is not what is due now.")
+        return bytes(theirs)
 
     def exchange_elements(self, values: U64, count: int, bits: int) -> Talk[U64]:
         """Send elements (n, 2), and receive ``count`` of the same ring."""
-        return elements((yield from swap(squeeze(values, bits), squeezed_bytes(count, bits))), count, bits)
+        return elements(
+            (yield from self.exchange(squeeze(values, bits), squeezed_bytes(count, bits))), count, bits
+        )
 
     # -- values ---------------------------------------------------------------------------------
 
@@ -248,3 +271,7 @@ def elements(message: bytes, count: int, bits: int) -> U64:
         return stretch(message, count, bits)
     except ValueError as error:
         raise MalformedMessageError("The other party's message is not what is due now.") from error
+
+
+def _kept(message: bytes) -> bytes:
+    return bytes(message) if len(message) <= _KEPT_BYTES else hashlib.sha256(message).digest()

@@ -146,5 +146,3 @@ def prepare(party: Maker, entries: int, dimension: int, faces: int) -> Talk[Prep
 def _beside(parts: list[Shared], axis: int) -> Shared:
     share = np.concatenate([p.share for p in parts], axis)
     return Shared(parts[0].bits, share, np.concatenate([p.tag for p in parts], axis))
-
-

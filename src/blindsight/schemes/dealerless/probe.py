@@ -24,7 +24,7 @@ from blindsight.schemes.dealerless.party import U64, Party, elements, whole
 from blindsight.schemes.dealerless.prepared import Prepared
 from blindsight.schemes.dealerless.products import Triples
 from blindsight.schemes.dealerless.shared import Shared
-from blindsight.schemes.spdz2k.talk import Talk, swap
+from blindsight.schemes.spdz2k.talk import Talk
 from blindsight.schemes.spdz2k.watchlist import Watchlist
 
 CLAIM: Final = Claim.ACTIVE_2PC
@@ -78,7 +78,7 @@ def private_vectors(
         hidden = wide.reduce(wide.sub(wide.widen(vectors.astype(np.int64)), masks.share[:, :width]), bits)
         sent = squeeze(hidden, bits)
     size = 0 if vectors is not None else squeezed_bytes(count * width, bits)
-    received = yield from swap(sent, size)
+    received = yield from party.exchange(sent, size)
     if vectors is None:
         hidden = elements(received, count * width, bits).reshape(count, width, 2)
     return with_squares(party, hidden, masks)
@@ -118,7 +118,7 @@ def probe(
     _require(party, watchlist, prepared, vectors)
     prepared.spend()
     named = watchlist.digest[:NAMED_BYTES]
-    theirs = yield from swap(named, NAMED_BYTES)
+    theirs = yield from party.exchange(named, NAMED_BYTES)
     if not hmac.compare_digest(named, theirs):
         raise OtherWatchlistError("The other party has another watchlist; compare the two.")
     x, squared = yield from private_vectors(party, prober, vectors, prepared.probe[:, prober])

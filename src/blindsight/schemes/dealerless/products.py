@@ -56,9 +56,8 @@ class Maker(Party):
     # -- one cross product a value ------------------------------------------------------------------
 
     @whole
-    def halves(self, values: U64, bits: int) -> Talk[Halves]:
-        """Π_Half in both directions: own v are ``values``, uint64 (n, 2)."""
-        depth = self.sizes.depth(bits)
+    def halves(self, values: U64, bits: int, depth: int) -> Talk[Halves]:
+        """Π_Half in both directions, of ``depth`` transfers each: own v are ``values``, uint64 (n, 2)."""
         choices = self.choices(len(values) * depth)
         ots = yield from self.oblivious.random_ots(choices.astype(np.bool_))
         sent = self.corrections(ots.pads, values, bits)
@@ -77,22 +76,26 @@ class Maker(Party):
         return products.corrections(pads, values, bits)
 
     def _factors(self, seed: bytes, depth: int, bits: int) -> U64:
-        drawn = Stream(seed).read(2 * depth * 16).view("<u8").astype(np.uint64).reshape(2, depth, 2)
+        drawn: U64 = Stream(seed).read(2 * depth * 16).view("<u8").astype(np.uint64).reshape(2, depth, 2)
         return wide.reduce(drawn, bits)
 
     def _t(self) -> Talk[U64]:
-        """t of the sacrifice, uint64 (2,)."""
+        """The sacrifice's t, uint64 (2,)."""
         seed = yield from self.oblivious.coin(16)
         number = int.from_bytes(seed, "little") & ((1 << self.sizes.security_bits) - 1)
-        return wide.from_ints([number])[0]
+        found: U64 = wide.from_ints([number])[0]
+        return found
 
     # -- triples --------------------------------------------------------------------------------------
 
     @whole
-    def triples(self, count: int, bits: int) -> Talk[Triples]:
-        """Checked triples in a ring of that many bits."""
+    def triples(self, count: int, bits: int, *, hidden: bool = False) -> Talk[Triples]:
+        """Checked triples in a ring of that many bits.
+
+        With ``hidden`` only the low k bits of a are uniform: what is opened against a must be masked above.
+        """
         b = self.draw(count, bits)
-        half = yield from self.halves(b, bits)
+        half = yield from self.halves(b, bits, self.sizes.depth(bits, hidden=hidden))
         made = yield from self.inputs(np.concatenate(self.triple_inputs(half, b, bits)), bits)
         a, b_, c, a2, c2 = _parts(made[0] + made[1], 5)
         t = yield from self._t()
@@ -114,7 +117,7 @@ class Maker(Party):
         """Checked squares in a ring of that many bits; ``count`` is even."""
         n = count // 2
         u, u2 = self.draw(n, bits), self.draw(n, bits)
-        half = yield from self.halves(u, bits)
+        half = yield from self.halves(u, bits, self.sizes.depth(bits))
         values = self.square_inputs(half, u, u2, bits)
         own, theirs = yield from self.inputs(np.concatenate(values), bits)
         t = yield from self._t()

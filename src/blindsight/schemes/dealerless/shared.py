@@ -54,7 +54,7 @@ class Shared:
         return self._both(wide.mul(self.share, factors), wide.mul(self.tag, factors))
 
     def combine(self, matrix: I64) -> Shared:
-        """Linear forms of the last axis with public signed coefficients: int64 (N, d), (..., d) to (..., N)."""
+        """Linear forms of the last axis with public signed coefficients int64 (N, d): (..., N)."""
         return self._both(wide.combine(matrix, self.share), wide.combine(matrix, self.tag))
 
     def total(self) -> Shared:
