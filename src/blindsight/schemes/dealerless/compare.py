@@ -59,8 +59,8 @@ def prepare_comparisons(party: Maker, count: int) -> Talk[Comparisons]:
     for at in range(0, len(middle), AT_ONCE):
         r = middle[at : at + AT_ONCE]
         a, b, c = yield from party.triples(len(r), truths, hidden=True)
-        mask = yield from prepare_covers(party, len(r))
-        difference = yield from party.open(r - a + mask)
+        hiding = yield from prepare_covers(party, len(r))
+        difference = yield from party.open(r - a + hiding)
         factors.append(b)
         products.append(c + b.times(difference))
     yield from party.check()

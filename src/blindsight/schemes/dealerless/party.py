@@ -239,7 +239,7 @@ class Party:
         self._listed.clear()
 
     def _sum(self, bits: int, stream: Stream) -> U64:
-        """z of one ring, uint64 (1, 2)."""
+        """Own z of one ring, uint64 (1, 2)."""
         total = np.zeros((1, 2), np.uint64)
         seen = np.zeros((1, 2), np.uint64)
         low = np.uint64((1 << self.sizes.security_bits) - 1)

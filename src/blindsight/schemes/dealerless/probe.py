@@ -42,8 +42,8 @@ LEAKAGE: Final = Leakage(
     ),
     not_claimed=(
         "fairness: a party that stops after it received the last opening has the bits and the other has not",
-        "that a probe is a face: the prober says what it holds, and a vector that is too long gives bits that "
-        "mean nothing",
+        "that a probe is a face: the prober says what it holds, and a vector that is too long gives bits "
+        "that mean nothing",
         "that few bits say little: many questions against a secret list locate its entries",
     ),
 )
