@@ -191,8 +191,8 @@ class Party:
     @whole
     def open(self, shared: Shared) -> Talk[U64]:
         """Show values to both: uint64 of the array's shape and (2,). Not to be believed before `check`."""
-        share = shared.share.reshape(-1, 2)
-        theirs = yield from self.exchange_elements(self.opening(share), len(share), shared.bits)
+        share = self.opening(shared.share.reshape(-1, 2))
+        theirs = yield from self.exchange_elements(share, len(share), shared.bits)
         opened = wide.reduce(wide.add(share, theirs), shared.bits)
         self._list(shared.bits, opened, shared.tag.reshape(-1, 2))
         return opened.reshape(shared.share.shape)
@@ -203,10 +203,10 @@ class Party:
         shown = self.opening(own.share.reshape(-1, 2))
         found = yield from self.exchange_elements(shown, theirs.share.size // 2, theirs.bits)
         opened = found.reshape(theirs.share.shape)
-        pairs = [(own.share, own.tag), (opened, theirs.tag)]
+        pairs = [(shown, own.tag), (opened, theirs.tag)]
         for values, tags in pairs[:: 1 - 2 * self.number]:
             self._list(own.bits, values.reshape(-1, 2), tags.reshape(-1, 2))
-        return own.share, opened
+        return shown.reshape(own.share.shape), opened
 
     def opening(self, share: U64) -> U64:
         """What an opening sends: the share."""
@@ -231,7 +231,9 @@ class Party:
         rings = sorted(self._listed, reverse=True)
         sums = [self._sum(bits, stream) for bits in rings]
         message = b"".join(squeeze(total, bits) for total, bits in zip(sums, rings, strict=True))
+        self._sent.append(message)
         theirs = yield from self.oblivious.commit_and_open(message)
+        self._received.append(theirs)
         expected = (wide.reduce(wide.negate(z), bits) for z, bits in zip(sums, rings, strict=True))
         due = b"".join(squeeze(z, bits) for z, bits in zip(expected, rings, strict=True))
         if not hmac.compare_digest(due, theirs):
