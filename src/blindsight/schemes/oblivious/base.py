@@ -17,6 +17,7 @@ from blindsight.schemes.spdz2k.talk import Talk, swap
 
 NONCE_BYTES: Final = 32
 POINT_BYTES: Final = 32
+_INSTALL: Final = 'Parties without a dealer need libsodium: pip install "blindsight[dealerless]".'
 _HEAD: Final = NONCE_BYTES + POINT_BYTES
 
 
@@ -39,21 +40,14 @@ def _sodium() -> Any:
     try:
         import nacl.bindings
     except ImportError as error:
-        raise UsageError(
-            'Parties without a dealer need libsodium: pip install "blindsight[dealerless]".'
-        ) from error
+        raise UsageError(_INSTALL) from error
     return nacl.bindings
 
 
 def _point(sodium: Any, sender: int, index: int, choice: int, other: bytes) -> bytes:
     """A uniform point that depends on the other point of the pair: the random oracle G."""
-    hashed = hashlib.sha512(
-        b"blindsight base point v1\0"
-        + bytes([sender])
-        + index.to_bytes(4, "little")
-        + bytes([choice])
-        + other
-    ).digest()
+    place = bytes([sender]) + index.to_bytes(4, "little") + bytes([choice])
+    hashed = hashlib.sha512(b"blindsight base point v1\0" + place + other).digest()
     halves = (sodium.crypto_core_ed25519_from_uniform(hashed[at : at + 32]) for at in (0, 32))
     point: bytes = sodium.crypto_core_ed25519_add(*halves)
     return point

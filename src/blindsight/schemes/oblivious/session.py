@@ -115,6 +115,9 @@ class Oblivious:
     After an abort, or a call that was left in the middle, it refuses all further use.
     """
 
+    _receiver = transfers.Receiver  # what a cheating party of a test replaces
+    _inputs = tags.Inputs
+
     def __init__(self, party: int, roots: Roots) -> None:
         self.party = party
         self.alpha = roots.alpha
@@ -178,7 +181,7 @@ class Oblivious:
         with self._call() as call:
             start = self._bit_blocks
             self._bit_blocks += transfers.stream_blocks(count)
-            receiver = transfers.Receiver(self._choosing, start, choices)
+            receiver = self._receiver(self._choosing, start, choices)
             sender = transfers.Sender(self._sending, start, self._delta, count)
             keys = [self._row_key(party, call) for party in (self.party, 1 - self.party)]
             talk = transfers.transfers(receiver, sender, *keys)
@@ -206,7 +209,7 @@ class Oblivious:
         with self._call() as call:
             start = self._word_blocks
             self._word_blocks += count + 1
-            inputs = tags.Inputs(self._tagged, start, values, bits)
+            inputs = self._inputs(self._tagged, start, values, bits)
             keys = tags.Keys(self._keyed, start, self.alpha, count, bits)
             return (yield from self._witnessed(tags.tagging(inputs, keys, count, bits, chunks), call, count))
 
