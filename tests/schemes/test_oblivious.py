@@ -116,6 +116,17 @@ def test_declared_bytes_and_rounds_are_those_measured(ends):
             assert sum(sent) == tags.message_bytes(count, ring, 10)
 
 
+def test_many_values_are_tagged_in_parts(monkeypatch):
+    monkeypatch.setattr(tags, "PART", 100)
+    ends = deal()
+    for count in (99, 100, 101, 350):
+        values, sent = wide.random(count, 112), []
+        talk = recorded(ends[0].authenticate(values, 112), sent)
+        one, other = run_both(talk, ends[1].authenticate(values, 112))
+        assert sum(sent) == tags.message_bytes(count, 112, 10)
+        assert tagged(one.own, other.keys, values, ends[1].alpha, 112)
+
+
 def test_rings_for_tags():
     assert [tag_bits(kept) for kept in (41, 64, 72)] == [88, 112, 120]
     assert tag_bits(9, 8) == 24

@@ -138,29 +138,38 @@ def _fold_bits(schedules: U64, start: np.uint64, first: int, stop: int, u: U64, 
                     v[tree, bit, 2 * a + w] = sums[bit, w]
 
 
+@njit(nogil=True, inline="always")
+def _carry(halves: U64, i: int, out: U64) -> None:
+    half = np.uint64(32)
+    out[0] = halves[0, 2 * i] + (halves[1, 2 * i] << half)
+    over = (halves[1, 2 * i] + (halves[0, 2 * i] >> half)) >> half
+    out[1] = halves[0, 2 * i + 1] + (halves[1, 2 * i + 1] << half) + over
+
+
 @njit(nogil=True, cache=True)
 def _fold_words(schedules: U64, start: np.uint64, first: int, stop: int, u: U64, v: U64) -> None:
-    """Numbers ``first`` to ``stop`` of all trees: a running sum from the last leaf on, and its sum."""
+    """Numbers ``first`` to ``stop`` of all trees: a running sum from the last leaf on, and its sum.
+
+    The halves of every word are summed apart, in 64 bits each, and carried at the end: sixteen
+    streams, weighted, stay below 2^39.
+    """
     stream = np.empty((BLOCKS, 2), np.uint64)
-    run, total = np.empty((2, BLOCKS), np.uint64), np.empty((2, BLOCKS), np.uint64)
+    words = stream.reshape(-1)
+    sums = np.empty((4, 2 * BLOCKS), np.uint64)  # run, low and high halves; sum of runs, the same
+    half, low_half = np.uint64(32), np.uint64(0xFFFFFFFF)
     trees, leaves = schedules.shape[0], schedules.shape[1]
     for tree in range(trees):
         for a in range(first, stop, BLOCKS):
-            run[:] = np.uint64(0)
-            total[:] = np.uint64(0)
+            sums[:] = np.uint64(0)
             for step in range(leaves):
                 leaf = leaves - 1 - step
                 _count(start + np.uint64(a), stream)
                 mix(address(stream, 0), address(schedules, 22 * (tree * leaves + leaf)))
-                for i in range(BLOCKS):
-                    low = run[0, i] + stream[i, 0]
-                    run[1, i] += stream[i, 1] + np.uint64(low < stream[i, 0])
-                    run[0, i] = low
-                if leaf:
-                    for i in range(BLOCKS):
-                        low = total[0, i] + run[0, i]
-                        total[1, i] += run[1, i] + np.uint64(low < run[0, i])
-                        total[0, i] = low
+                for w in range(2 * BLOCKS):
+                    sums[2, w] += sums[0, w]  # before this leaf, so that leaf j is in j of them
+                    sums[3, w] += sums[1, w]
+                    sums[0, w] += words[w] & low_half
+                    sums[1, w] += words[w] >> half
             for i in range(min(a + BLOCKS, stop) - a):
-                u[tree, a + i, 0], u[tree, a + i, 1] = run[0, i], run[1, i]
-                v[tree, a + i, 0], v[tree, a + i, 1] = total[0, i], total[1, i]
+                _carry(sums[:2], i, u[tree, a + i])
+                _carry(sums[2:], i, v[tree, a + i])

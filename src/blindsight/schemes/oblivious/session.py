@@ -188,10 +188,10 @@ class Oblivious:
             return (yield from self._witnessed(talk, call, count))
 
     def authenticate(self, values: U64, bits: int = 112) -> Talk[Tags]:
-        """Tags of this party's values and keys of the other's; three rounds.
+        """Tags of this party's values and keys of the other's; three rounds for every 2^17.
 
         Args:
-            values: uint64 (n, 2), integers modulo 2^bits, n at most 2^20 and public.
+            values: uint64 (n, 2), integers modulo 2^bits, n at most 2^22 and public.
             bits: of the ring. What passed the check holds modulo 2^(bits − s − 8); see `tag_bits`.
 
         Returns:
@@ -207,11 +207,16 @@ class Oblivious:
         if not self.security < bits <= 128:
             raise UsageError(f"A ring for tags has {self.security + 1} to 128 bits.")
         with self._call() as call:
-            start = self._word_blocks
-            self._word_blocks += count + 1
-            inputs = self._inputs(self._tagged, start, values, bits)
-            keys = tags.Keys(self._keyed, start, self.alpha, count, bits)
-            return (yield from self._witnessed(tags.tagging(inputs, keys, count, bits, chunks), call, count))
+            made = []
+            for first in range(0, count, tags.PART):
+                part = values[first : first + tags.PART]
+                start = self._word_blocks
+                self._word_blocks += len(part) + 1
+                inputs = self._inputs(self._tagged, start, part, bits)
+                keys = tags.Keys(self._keyed, start, self.alpha, len(part), bits)
+                talk = tags.tagging(inputs, keys, len(part), bits, chunks)
+                made.append((yield from self._witnessed(talk, call, len(part))))
+            return Tags(np.concatenate([m.own for m in made]), np.concatenate([m.keys for m in made]))
 
     def coin(self, count: int) -> Talk[bytes]:
         """Random bytes that neither party could choose; two rounds."""

@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 
 from blindsight.core.errors import MalformedMessageError, WrongCorrelationError
 from blindsight.kernels import wide
+from blindsight.kernels.chunks import chunk_bits, join, multiply_sums, pack_differences, packed_bytes
 from blindsight.kernels.leaves import DEPTH, Trees
 from blindsight.schemes.oblivious.hashes import SEED_BYTES, weights
 from blindsight.schemes.spdz2k.talk import Talk, swap
 
 U64 = NDArray[np.uint64]
 
-MOST_VALUES: Final = 1 << 20
+PART: Final = 1 << 17
+"""Values that are tagged at a time; more take more rounds."""
+
+MOST_VALUES: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,24 +41,21 @@ class Tags:
     keys: U64
 
 
-def chunk_bits(bits: int, chunks: int) -> list[int]:
-    """Bits of an input that matter to each chunk of the key."""
-    return [bits - DEPTH * chunk for chunk in range(chunks)]
-
-
 def correction_bytes(count: int, bits: int, chunks: int) -> int:
     """Length of round 1."""
-    return (count + 1) * sum(wide.element_bytes(b) for b in chunk_bits(bits, chunks))
+    return (count + 1) * packed_bytes(bits, chunks)
 
 
 def proof_bytes(bits: int, chunks: int) -> int:
     """Length of round 3."""
-    return wide.element_bytes(bits) + sum(wide.element_bytes(b) for b in chunk_bits(bits, chunks))
+    return wide.element_bytes(bits) + packed_bytes(bits, chunks)
 
 
 def message_bytes(count: int, bits: int, chunks: int) -> int:
     """Bytes that each party sends for so many values, all rounds."""
-    return correction_bytes(count, bits, chunks) + SEED_BYTES + proof_bytes(bits, chunks)
+    parts = -(-count // PART)
+    rest = SEED_BYTES + proof_bytes(bits, chunks)
+    return (count + parts) * packed_bytes(bits, chunks) + parts * rest
 
 
 class Inputs:
@@ -68,10 +69,7 @@ class Inputs:
 
     def correction(self) -> bytes:
         """Round 1."""
-        return b"".join(
-            wide.pack(wide.reduce(wide.sub(self._values, self._u[chunk]), bits), bits)
-            for chunk, bits in enumerate(self._chunks)
-        )
+        return pack_differences(self._values, self._u, self._bits).tobytes()
 
     def proof(self, seed: bytes) -> bytes:
         """Round 3."""
@@ -82,7 +80,7 @@ class Inputs:
 
     def tags(self) -> U64:
         """T, uint64 (n, 2)."""
-        return _combine(self._v[:, :-1], self._bits)
+        return join(self._v[:, :-1], self._bits)
 
 
 class Keys:
@@ -98,16 +96,9 @@ class Keys:
 
     def correct(self, correction: bytes) -> None:
         """Take round 1: from here on v + w = α·x in every chunk."""
-        at = 0
-        for chunk, bits in enumerate(self._chunks):
-            size = (self._count + 1) * wide.element_bytes(bits)
-            try:
-                used = wide.unpack(correction[at : at + size], bits)
-            except ValueError:
-                raise MalformedMessageError("The other party sent a number that is out of range.") from None
-            times = wide.mul(wide.add(self._u[chunk], used), self._alpha[chunk])
-            self._v[chunk] = wide.sub(times, self._v[chunk])
-            at += size
+        data = np.frombuffer(correction, np.uint8)
+        if not multiply_sums(data, self._bits, self._alpha[:, 0].copy(), self._u, self._v):
+            raise MalformedMessageError("The other party sent a number that is out of range.")
 
     def check(self, proof: bytes) -> None:
         """Take round 3; `WrongCorrelationError` where the inputs were not the same in all chunks."""
@@ -129,21 +120,13 @@ class Keys:
 
     def keys(self) -> U64:
         """K, uint64 (n, 2)."""
-        return _combine(self._v[:, :-1], self._bits)
+        return join(self._v[:, :-1], self._bits)
 
 
 def _weights(seed: bytes, count: int) -> U64:
     chi = weights(seed, count)[:, 0].copy()
     chi[-1] = 1  # the last input is uniform and hides the rest
     return chi
-
-
-def _combine(parts: U64, bits: int) -> U64:
-    """Σ 2^(4c) · part c modulo 2^bits."""
-    total = parts[0]
-    for chunk in range(1, len(parts)):
-        total = wide.add(total, wide.shift_left(parts[chunk], DEPTH * chunk))
-    return wide.reduce(total, bits)
 
 
 def tagging(inputs: Inputs, keys: Keys, count: int, bits: int, chunks: int) -> Talk[Tags]:

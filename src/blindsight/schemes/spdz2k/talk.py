@@ -51,9 +51,9 @@ def witnessed(
     try:
         message = next(talk)
         while True:
-            sent.append(_kept(message))
+            sent.append(message)
             answer = yield message
-            received.append(_kept(answer))
+            received.append(answer)
             message = talk.send(answer)
     except StopIteration as stop:
         result: T = stop.value
@@ -61,7 +61,14 @@ def witnessed(
     except AbortError as error:
         if error.evidence is None:
             error.evidence = Evidence(
-                error.code, party, session[:16], first, count, watchlist, tuple(sent), tuple(received)
+                error.code,
+                party,
+                session[:16],
+                first,
+                count,
+                watchlist,
+                tuple(map(_kept, sent)),
+                tuple(map(_kept, received)),
             )
         raise
     finally:
