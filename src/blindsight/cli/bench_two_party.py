@@ -97,8 +97,14 @@ def two_party(
 
 
 def _dealerless(entries: list[int], dim: int, faces: int, alone: bool, output: Output) -> None:
-    from blindsight.evaluation import bench_dealerless as bench
     from blindsight.evaluation.machine import machine
+
+    try:
+        from blindsight.evaluation import bench_dealerless as bench
+    except ImportError as error:
+        raise UsageError(
+            f'Parties without a dealer need {error.name}: pip install "blindsight[dealerless]".'
+        ) from error
 
     about = machine()
     rows = []

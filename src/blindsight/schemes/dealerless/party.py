@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -39,7 +40,10 @@ P = ParamSpec("P")
 S = TypeVar("S", bound="Party")
 
 SEED_BYTES: Final = 32
-_KEPT_BYTES: Final = 1024
+_KEPT: Final = 16
+"""Messages that evidence holds, and so that a party remembers."""
+
+_SHOWN_BYTES: Final = 1024
 
 
 def whole(
@@ -80,8 +84,8 @@ class Party:
         self._alpha = wide.from_ints([oblivious.alpha])
         self._listed: dict[int, list[tuple[U64 | None, U64]]] = {}
         self._over = self._running = False
-        self._sent: list[bytes] = []
-        self._received: list[bytes] = []
+        self._sent: deque[bytes] = deque(maxlen=_KEPT)
+        self._received: deque[bytes] = deque(maxlen=_KEPT)
 
     # -- state ----------------------------------------------------------------------------------
 
@@ -122,16 +126,16 @@ class Party:
             self._running = False
 
     def _evidence(self, code: str) -> Evidence:
-        sent, received = tuple(self._sent), tuple(self._received)
+        sent, received = (tuple(map(_shown, messages)) for messages in (self._sent, self._received))
         return Evidence(code, self.number, self.oblivious.session[:16], 0, 0, bytes(32), sent, received)
 
     # -- messages -------------------------------------------------------------------------------
 
     def exchange(self, message: bytes, size: int) -> Talk[bytes]:
         """Send, and receive a message of ``size`` bytes. `MalformedMessageError` where it has not."""
-        self._sent.append(_kept(message))
+        self._sent.append(message)
         theirs = yield message
-        self._received.append(_kept(theirs))
+        self._received.append(theirs)
         if len(theirs) != size:
             raise MalformedMessageError("The other party's message is not what is due now.")
         return bytes(theirs)
@@ -275,5 +279,5 @@ def elements(message: bytes, count: int, bits: int) -> U64:
         raise MalformedMessageError("The other party's message is not what is due now.") from error
 
 
-def _kept(message: bytes) -> bytes:
-    return bytes(message) if len(message) <= _KEPT_BYTES else hashlib.sha256(message).digest()
+def _shown(message: bytes) -> bytes:
+    return bytes(message) if len(message) <= _SHOWN_BYTES else hashlib.sha256(message).digest()
