@@ -45,7 +45,7 @@ def test_the_command():
     assert found.code == 0, found.err
     document = found.json
     assert set(document) >= ASKED
-    assert {"transfer", "tag", "triple", "and_triple", "square", "random_bit", "comparison"} == set(
+    assert {"transfer", "tag", "triple", "and_triple", "square", "random_bit", "edabit", "comparison"} == set(
         document["units"]
     )
     assert all(cost["us"] > 0 and cost["bytes"] > 0 for cost in document["units"].values())

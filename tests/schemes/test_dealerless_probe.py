@@ -212,6 +212,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent(made):
         fresh = ideal(TINY)[0]
         with pytest.raises(error):
             next(probe(fresh, *arguments[1:]))
+        assert not fresh.over
     with pytest.raises(UsageError):
         next(private_vectors(ideal(TINY)[0], 1, face, row[0].probe[:, 1]))
 

@@ -24,7 +24,7 @@ import numpy as np
 from blindsight.blind.party_talk import run_over
 from blindsight.core.errors import UnavailableError
 from blindsight.evaluation.loopback import peak_bytes
-from blindsight.schemes.dealerless.bits import random_bits
+from blindsight.schemes.dealerless.bits import edabits, random_bits
 from blindsight.schemes.dealerless.compare import prepare_comparisons
 from blindsight.schemes.dealerless.params import Sizes
 from blindsight.schemes.dealerless.prepared import prepare
@@ -77,7 +77,10 @@ class Row:
         faces: how many were prepared for and probed.
         offline_s_per_face: seconds of preparing, of all faces together, for each.
         offline_mb_per_face: 10^6 bytes between the parties for it.
+        offline_cpu_s_per_face: processor seconds of both parties for it, which other work on the machine
+            does not change.
         online_ms: one face: from what is prepared and the face at hand to both results; median.
+        online_cpu_ms: processor time of both parties for it.
         online_kb: 10^3 bytes between the parties for it.
         online_rounds: messages of each party for it.
         security_bits: s.
@@ -95,7 +98,9 @@ class Row:
     faces: int
     offline_s_per_face: float
     offline_mb_per_face: float
+    offline_cpu_s_per_face: float
     online_ms: float
+    online_cpu_ms: float
     online_kb: float
     online_rounds: int
     security_bits: int
@@ -126,6 +131,7 @@ class _Clock:
 
     def __init__(self, counts: Callable[[], tuple[int, int]]) -> None:
         self._counts = counts
+        self._processor = time.process_time()
         self.lap()
 
     def lap(self) -> tuple[float, int, int]:
@@ -134,6 +140,12 @@ class _Clock:
         before = getattr(self, "_last", found)
         self._last = found
         return now - before[0], size - before[1], messages - before[2]
+
+    def processor(self) -> float:
+        """Processor seconds since the last question."""
+        now = time.process_time()
+        before, self._processor = self._processor, now
+        return now - before
 
 
 def measured(plan: Plan, party: int, counts: Callable[[], tuple[int, int]]) -> Talk[dict[str, Any]]:
@@ -152,26 +164,30 @@ def measured(plan: Plan, party: int, counts: Callable[[], tuple[int, int]]) -> T
     warm = yield from prepare(maker, plan.entries, plan.dim, 1)
     yield from probe(maker, 0, faces[:1] if party == 0 else None, watchlist, warm)
     units = (yield from _units(maker, clock)) if plan.units else {}
-    offline_s = offline_bytes = 0.0
+    offline_s = offline_bytes = offline_cpu = online_cpu = 0.0
     online = []
     matches = 0
     for start in range(0, plan.faces, plan.batch):
         count = min(plan.batch, plan.faces - start)
-        clock.lap()
+        clock.lap(), clock.processor()
         prepared = yield from prepare(maker, plan.entries, plan.dim, count)
         seconds, size, _ = clock.lap()
         offline_s, offline_bytes = offline_s + seconds, offline_bytes + size
+        offline_cpu += clock.processor()
         for i in range(count):
             face, row = faces[start + i : start + i + 1], prepared.faces(i, i + 1)
-            clock.lap()
+            clock.lap(), clock.processor()
             found = yield from probe(maker, 0, face if party == 0 else None, watchlist, row)
             online.append(clock.lap())
+            online_cpu += clock.processor()
             if not np.array_equal(found, watchlist.matches(face)):
                 raise AssertionError("The protocol and the plaintext rule differ.")
             matches += int(found.sum())
     return {
         "offline_s_per_face": offline_s / plan.faces,
         "offline_mb_per_face": offline_bytes / plan.faces / 1e6,
+        "offline_cpu_s_per_face": offline_cpu / plan.faces,
+        "online_cpu_ms": online_cpu / plan.faces * 1e3,
         "online_ms": float(np.median([seconds for seconds, _, _ in online])) * 1e3,
         "online_kb": online[-1][1] / 1e3,
         "online_rounds": online[-1][2],
@@ -196,6 +212,7 @@ def _units(maker: Maker, clock: _Clock) -> Talk[dict[str, dict[str, float]]]:
         "and_triple": (_UNITS, lambda: maker.triples(_UNITS, truths, hidden=True)),
         "square": (_UNITS, lambda: maker.squares(_UNITS, numbers)),
         "random_bit": (_UNITS, lambda: random_bits(maker, _UNITS)),
+        "edabit": (_UNITS // 16, lambda: edabits(maker, _UNITS // 16)),
         "comparison": (_UNITS // 16, lambda: prepare_comparisons(maker, _UNITS // 16)),
     }
     found = {}
@@ -211,12 +228,16 @@ def _units(maker: Maker, clock: _Clock) -> Talk[dict[str, dict[str, float]]]:
 # -- both parties -------------------------------------------------------------------------------------
 
 
-def _row(plan: Plan, reports: list[dict[str, Any]], network: str) -> Row:
+def _row(plan: Plan, reports: list[dict[str, Any]], network: str, *, apart: bool) -> Row:
     """The slower party's times."""
     one, other = reports
     for name in ("offline_s_per_face", "online_ms", "setup_s", "peak_mb"):
         one[name] = max(one[name], other[name])
-    digits = {"offline_s_per_face": 4, "offline_mb_per_face": 3, "online_ms": 3, "setup_s": 3, "peak_mb": 1}
+    for name in ("offline_cpu_s_per_face", "online_cpu_ms"):
+        # In one process each has counted both.
+        one[name] = one[name] + other[name] if apart else max(one[name], other[name])
+    digits = {"offline_s_per_face": 4, "offline_mb_per_face": 3, "offline_cpu_s_per_face": 4, "online_ms": 3}
+    digits |= {"online_cpu_ms": 3, "setup_s": 3, "peak_mb": 1}
     for name, places in digits.items():
         one[name] = round(one[name], places)
     return Row(
@@ -249,7 +270,7 @@ def in_process(plan: Plan) -> Row:
             except StopIteration as stop:
                 reports.append(stop.value)
         messages = answers
-    return _row(plan, reports, "none: both parties in turn in one process")
+    return _row(plan, reports, "none: both parties in turn in one process", apart=False)
 
 
 class Networked:
@@ -283,7 +304,7 @@ class Networked:
         listening = self._start(1, 0, plan)
         port = int(_line(listening)["port"])
         started = [self._start(0, port, plan), listening]
-        return _row(plan, [_line(process) for process in started], self.network)
+        return _row(plan, [_line(process) for process in started], self.network, apart=True)
 
     def _start(self, party: int, port: int, plan: Plan) -> subprocess.Popen[str]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
