@@ -15,7 +15,7 @@ import pytest
 from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
-    "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
+    "": "demo init enroll verify identify lookup calibrate people keys preprocess plan-obfuscation evaluate bench doctor"
     " serve gallery subject image learn",
     "evaluate": "lfw reid etc learning",
     "bench": "lattice seal two-party etc aggregation",

@@ -33,6 +33,7 @@ from blindsight.cli import (
     lookup,
     people,
     plan_obfuscation,
+    preprocess,
     serve,
     subject,
     verify,
@@ -61,6 +62,7 @@ app.add_typer(subject.app, name="subject")
 app.add_typer(people.app, name="people")
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
+app.command("preprocess")(preprocess.preprocess)
 app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
 app.add_typer(image.app, name="image")

@@ -313,6 +313,12 @@ class SessionOverError(ProtocolError):
     code = "session-over"
 
 
+class StockEmptyError(ProtocolError):
+    """Nothing is prepared for another face; let the parties prepare more."""
+
+    code = "stock-empty"
+
+
 class AbortError(ProtocolError):
     """A run of the two-party protocol ended without a result, and its session with it.
 
