@@ -32,11 +32,14 @@ from blindsight.schemes.dealerless.party import Party
 from blindsight.schemes.dealerless.prepared import Prepared, prepare
 from blindsight.schemes.dealerless.probe import private_vectors, probe, probe_hidden
 from blindsight.schemes.dealerless.products import Maker
+from blindsight.schemes.spdz2k.params import Params
 from blindsight.schemes.spdz2k.watchlist import Watchlist
 from dealerless_pairs import both, ideal, real, share, signed, values
 from two_parties import FULL, SMALL, vectors, watchlist
+from two_talkers import deal
 
 TINY = Sizes(15, 40)
+FEW = Params(dimension=2, scale=3, norm=5, value_bits=8)
 
 
 def ask(pair, prober, faces, lists, prepared, alter=None):
@@ -212,6 +215,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent(made):
         fresh = ideal(TINY)[0]
         with pytest.raises(error):
             next(probe(fresh, *arguments[1:]))
+        assert not fresh.over
     with pytest.raises(UsageError):
         next(private_vectors(ideal(TINY)[0], 1, face, row[0].probe[:, 1]))
 
@@ -251,16 +255,14 @@ def test_prepared_as_arrays(made):
 # -- a network, or a party, that alters messages --------------------------------------------------------
 
 
-def run_altered(seed, altered_round, sender, alteration, results):
+def run_altered(pair, altered_round, sender, alteration, results):
     """Prepare and probe with one message altered; the bits, or the error of whoever noticed first."""
-    rng = np.random.default_rng(8)
-    listed = watchlist(SMALL, 3, rng)
+    listed = watchlist(FEW, 2, np.random.default_rng(8))
     face = listed.entries[1:2].copy()
-    pair = ideal(Sizes(15, 40), b"alter %d" % seed)
     rounds = [0]
 
     def protocol(party):
-        prepared = yield from prepare(party, 3, 4, 1)
+        prepared = yield from prepare(party, 2, 2, 1)
         rows = face if party.number == 0 else None
         return (yield from probe(party, 0, rows, listed, prepared))
 
@@ -274,20 +276,26 @@ def run_altered(seed, altered_round, sender, alteration, results):
 
 
 def test_every_message_may_be_cut_or_lengthened():
-    rounds = run_altered(0, -1, 0, bytes, [])
-    assert rounds > 30
+    rounds = run_altered(ideal(Sizes(8, 40)), -1, 0, bytes, [])
+    assert rounds > 20
     for step in range(rounds):
         for sender in (0, 1):
             for alteration in (lambda m: m + b"\0", lambda m: m[:-1] if m else b"\1"):
                 with pytest.raises(MalformedMessageError):
-                    run_altered(0, step, sender, alteration, [])
+                    run_altered(ideal(Sizes(8, 40)), step, sender, alteration, [])
+
+
+def dealt():
+    """Over the real layer, without its base transfers."""
+    return [Maker(end, Sizes(8, 40)) for end in deal()]
 
 
 def test_no_flipped_bit_changes_a_result():
     """Either it is noticed, or, as a guess of a choice bit may be, it changed nothing."""
-    rounds = run_altered(0, -1, 0, bytes, [])
     rng = np.random.default_rng(9)
-    caught, results = 0, []
+    rounds = run_altered(dealt(), -1, 0, bytes, [])
+    results = []
+    caught = tried = 0
 
     def flip(message):
         if not message:
@@ -295,12 +303,15 @@ def test_no_flipped_bit_changes_a_result():
         at = int(rng.integers(len(message)))
         return message[:at] + bytes([message[at] ^ 1 << int(rng.integers(8))]) + message[at + 1 :]
 
-    for step in range(rounds):
+    for step in range(0, rounds, 3):
+        tried += 1
         try:
-            run_altered(step, step, step % 2, flip, results)
-        except AbortError:
+            run_altered(dealt(), step, step % 2, flip, results)
+        except AbortError as error:
             caught += 1
-    assert caught >= rounds - 6
+            if error.evidence is None:
+                raise
+    assert caught >= tried - 6
     assert all(one == other == right for one, other, right in results)
 
 

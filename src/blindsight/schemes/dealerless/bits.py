@@ -54,3 +54,19 @@ def _bits(party: Maker, count: int) -> Talk[Shared]:
         raise WrongOpeningError("The other party's squares are none.")
     root, inverse = even_root(v, bits)
     return party.plus((-u).times(inverse), wide.reduce(wide.mul(root, inverse), bits))
+
+
+@whole
+def edabits(party: Maker, count: int) -> Talk[tuple[Shared, Shared]]:
+    """Random numbers with their bits (edaBits, ePrint 2020/338), masked from bit k on.
+
+    Returns:
+        R = Σ 2^i r_i + 2^k · mask, (count,) in A, as good as uniform, and r_i, (count, k) in B.
+
+    """
+    k = party.sizes.value_bits
+    drawn = (yield from random_bits(party, count * k)).reshape(count, k)
+    upper = (yield from party.random(count, party.sizes.security_bits)).doubled(k)
+    weights = wide.from_ints([1 << i for i in range(k)])
+    number = drawn.times(weights).total().reduced(party.sizes.numbers) + upper
+    return number, drawn.reduced(party.sizes.truths)

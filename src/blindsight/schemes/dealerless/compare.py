@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from blindsight.core.errors import UsageError
 from blindsight.kernels import wide
-from blindsight.schemes.dealerless.bits import AT_ONCE, random_bits
-from blindsight.schemes.dealerless.party import Party, whole
+from blindsight.kernels.borrow import borrow_step
+from blindsight.schemes.dealerless.bits import AT_ONCE, edabits
+from blindsight.schemes.dealerless.party import U64, Party, whole
 from blindsight.schemes.dealerless.products import Maker, Triples
-from blindsight.schemes.dealerless.shared import Shared, choose, join
+from blindsight.schemes.dealerless.shared import Shared, join
 from blindsight.schemes.spdz2k.talk import Talk
 
 
@@ -49,11 +50,7 @@ class Comparisons:
 def prepare_comparisons(party: Maker, count: int) -> Talk[Comparisons]:
     """Make what ``count`` comparisons of k bits consume."""
     k, truths = party.sizes.value_bits, party.sizes.truths
-    drawn = (yield from random_bits(party, count * k)).reshape(count, k)
-    upper = (yield from party.random(count, party.sizes.security_bits)).doubled(k)
-    weights = wide.from_ints([1 << i for i in range(k)])
-    mask = drawn.times(weights).total().reduced(party.sizes.numbers) + upper
-    bits = drawn.reduced(truths)
+    mask, bits = yield from edabits(party, count)
     middle = bits[:, 1 : k - 1].reshape(-1)
     factors, products = [], []
     for at in range(0, len(middle), AT_ONCE):
@@ -102,14 +99,26 @@ def msb(party: Party, a: Shared, prepared: Comparisons) -> Talk[Shared]:
     if a.shape != prepared.mask.shape or a.bits != party.sizes.numbers:
         raise UsageError("A comparison is prepared for each number of ring A.")
     opened = yield from party.open(a + prepared.mask)
-    known = (opened[:, :1] >> np.arange(k, dtype=np.uint64) & np.uint64(1)).astype(np.bool_)
-    r = prepared.bits
-    less = choose(known[:, 0], r[:, 0] - r[:, 0], r[:, 0])
+    known = (opened[:, 0] >> np.arange(k, dtype=np.uint64)[:, np.newaxis] & np.uint64(1)).astype(np.bool_)
+    bits, factors, products = (
+        _columns(part) for part in (prepared.bits, prepared.factors, prepared.products)
+    )
+    ring = party.sizes.truths
+    mask = wide.masks(ring)
+    less = np.where(known[0][:, np.newaxis], np.uint64(0), bits[0])
+    following = (*factors[1:], np.zeros_like(less))
+    hidden = wide.reduce(wide.sub(less, factors[0]), ring) if k > 2 else less
     for i in range(1, k - 1):
-        difference = yield from party.open(less - prepared.factors[:, i - 1])
-        product = prepared.products[:, i - 1] + r[:, i].times(difference)
-        less = choose(known[:, i], product, less + r[:, i] - product)
-    return party.plus(r[:, k - 1] + less, wide.widen(known[:, k - 1].astype(np.uint64)))
+        difference = yield from party.open(Shared(ring, *hidden))
+        hidden = borrow_step(known[i], difference, bits[i], products[i - 1], less, following[i - 1], mask)
+    signs = Shared(ring, *bits[k - 1]) + Shared(ring, *less)
+    return party.plus(signs, wide.widen(known[k - 1].astype(np.uint64)))
+
+
+def _columns(shared: Shared) -> U64:
+    """(n, m) as uint64 (m, 2, n, 2): for each column shares and tags, one after the other in memory."""
+    both = np.stack([shared.share, shared.tag])
+    return np.ascontiguousarray(both.transpose(2, 0, 1, 3))
 
 
 @whole

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from blindsight.core.errors import (
     AbortError,
+    BlindsightError,
     MalformedMessageError,
     ParameterError,
     SessionOverError,
@@ -39,7 +41,10 @@ P = ParamSpec("P")
 S = TypeVar("S", bound="Party")
 
 SEED_BYTES: Final = 32
-_KEPT_BYTES: Final = 1024
+_KEPT: Final = 16
+"""Messages that evidence holds, and so that a party remembers."""
+
+_SHOWN_BYTES: Final = 1024
 
 
 def whole(
@@ -74,16 +79,22 @@ class Party:
                 f"Tags of {sizes.value_bits} value bits at {sizes.security_bits} bits of security do not fit "
                 f"{wide.MOST_BITS} bits; take fewer value bits."
             )
-        self.oblivious = oblivious
+        self._oblivious = oblivious
         self.sizes = sizes
         self.number: int = oblivious.party
         self._alpha = wide.from_ints([oblivious.alpha])
         self._listed: dict[int, list[tuple[U64 | None, U64]]] = {}
-        self._over = self._running = False
-        self._sent: list[bytes] = []
-        self._received: list[bytes] = []
+        self._over = self._running = self._spoke = False
+        self._sent: deque[bytes] = deque(maxlen=_KEPT)
+        self._received: deque[bytes] = deque(maxlen=_KEPT)
 
     # -- state ----------------------------------------------------------------------------------
+
+    @property
+    def oblivious(self) -> Oblivious:
+        """The layer below. Whoever asks for it is about to speak."""
+        self._spoke = True
+        return self._oblivious
 
     @property
     def over(self) -> bool:
@@ -100,21 +111,25 @@ class Party:
         self._over = True
         self._alpha = np.zeros((1, 2), np.uint64)
         self._listed.clear()
-        self.oblivious.end()
+        self._oblivious.end()
 
     def run(self, talk: Talk[T]) -> Talk[T]:
-        """A protocol of this party, alone or as a part of the one that is running."""
+        """A protocol of this party, alone or as a part of the one that is running.
+
+        A request that is refused before anything was sent does not end the party.
+        """
         if self._over:
             raise SessionOverError("These two parties' session has ended; set up another one.")
         if self._running:
             return (yield from talk)
-        self._running = True
+        self._running, self._spoke = True, False
         self._sent.clear()
         self._received.clear()
         try:
             return (yield from talk)
         except BaseException as error:  # also GeneratorExit: the other party is gone
-            self.end()
+            if self._spoke or not isinstance(error, BlindsightError):
+                self.end()
             if isinstance(error, AbortError) and error.evidence is None:
                 error.evidence = self._evidence(error.code)
             raise
@@ -122,16 +137,17 @@ class Party:
             self._running = False
 
     def _evidence(self, code: str) -> Evidence:
-        sent, received = tuple(self._sent), tuple(self._received)
-        return Evidence(code, self.number, self.oblivious.session[:16], 0, 0, bytes(32), sent, received)
+        sent, received = (tuple(map(_shown, messages)) for messages in (self._sent, self._received))
+        return Evidence(code, self.number, self._oblivious.session[:16], 0, 0, bytes(32), sent, received)
 
     # -- messages -------------------------------------------------------------------------------
 
     def exchange(self, message: bytes, size: int) -> Talk[bytes]:
         """Send, and receive a message of ``size`` bytes. `MalformedMessageError` where it has not."""
-        self._sent.append(_kept(message))
+        self._spoke = True
+        self._sent.append(message)
         theirs = yield message
-        self._received.append(_kept(theirs))
+        self._received.append(theirs)
         if len(theirs) != size:
             raise MalformedMessageError("The other party's message is not what is due now.")
         return bytes(theirs)
@@ -242,15 +258,12 @@ class Party:
 
     def _sum(self, bits: int, stream: Stream) -> U64:
         """Own z of one ring, uint64 (1, 2)."""
-        total = np.zeros((1, 2), np.uint64)
-        seen = np.zeros((1, 2), np.uint64)
         low = np.uint64((1 << self.sizes.security_bits) - 1)
-        for opened, tags in self._listed[bits]:
-            factors = stream.read(8 * len(tags)).view("<u8") & low
-            total = wide.add(total, wide.dot(tags[np.newaxis], factors))
-            if opened is not None:
-                seen = wide.add(seen, wide.dot(opened[np.newaxis], factors))
-        return wide.reduce(wide.sub(total, wide.mul(seen, self._alpha)), bits)
+        tags = np.concatenate([tags for _, tags in self._listed[bits]])
+        opened = np.concatenate([np.zeros_like(t) if y is None else y for y, t in self._listed[bits]])
+        factors = stream.read(8 * len(tags)).view("<u8") & low
+        seen = wide.mul(wide.dot(opened[np.newaxis], factors), self._alpha)
+        return wide.reduce(wide.sub(wide.dot(tags[np.newaxis], factors), seen), bits)
 
     # -- products -----------------------------------------------------------------------------------
 
@@ -275,5 +288,5 @@ def elements(message: bytes, count: int, bits: int) -> U64:
         raise MalformedMessageError("The other party's message is not what is due now.") from error
 
 
-def _kept(message: bytes) -> bytes:
-    return bytes(message) if len(message) <= _KEPT_BYTES else hashlib.sha256(message).digest()
+def _shown(message: bytes) -> bytes:
+    return bytes(message) if len(message) <= _SHOWN_BYTES else hashlib.sha256(message).digest()

@@ -100,9 +100,3 @@ def join(parts: Sequence[Shared]) -> Shared:
     return Shared(
         parts[0].bits, np.concatenate([p.share for p in parts]), np.concatenate([p.tag for p in parts])
     )
-
-
-def choose(condition: NDArray[np.bool_], one: Shared, other: Shared) -> Shared:
-    """``one`` where a public condition of the values' shape holds, else ``other``."""
-    where = condition[..., np.newaxis]
-    return Shared(one.bits, np.where(where, one.share, other.share), np.where(where, one.tag, other.tag))
