@@ -45,6 +45,8 @@ _KEPT: Final = 16
 """Messages that evidence holds, and so that a party remembers."""
 
 _SHOWN_BYTES: Final = 1024
+_TAGGED: Final = 1 << 16
+"""Values that are tagged in one call of the layer below."""
 
 
 def whole(
@@ -185,11 +187,16 @@ class Party:
             bits: of the ring.
 
         """
-        tags = yield from self.oblivious.authenticate(values, tag_bits(bits, self.sizes.security_bits))
-        own = wide.add(wide.mul(values, self._alpha[0]), tags.own)
+        width = tag_bits(bits, self.sizes.security_bits)
+        own, keys = [], []
+        for at in range(0, len(values), _TAGGED):
+            part = values[at : at + _TAGGED]
+            tags = yield from self.oblivious.authenticate(part, width)
+            own.append(wide.reduce(wide.add(wide.mul(part, self._alpha[0]), tags.own), bits))
+            keys.append(wide.reduce(tags.keys, bits))
         return (
-            Shared(bits, values, wide.reduce(own, bits)),
-            Shared(bits, np.zeros_like(values), wide.reduce(tags.keys, bits)),
+            Shared(bits, values, np.concatenate(own)),
+            Shared(bits, np.zeros_like(values), np.concatenate(keys)),
         )
 
     @whole

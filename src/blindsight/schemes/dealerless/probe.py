@@ -53,7 +53,7 @@ NAMED_BYTES: Final = 16
 
 @whole
 def private_vectors(
-    party: Party, giver: int, vectors: I32 | None, masks: Shared
+    party: Party, giver: int, vectors: I32 | None, masks: Shared, watchlist: bytes = b""
 ) -> Talk[tuple[Shared, Shared]]:
     """Input of vectors that ``giver`` holds, with their squared lengths, which it cannot choose.
 
@@ -62,25 +62,31 @@ def private_vectors(
         giver: 0 or 1.
         vectors: int32 (n, d) on the giver's side, None on the other.
         masks: (n, d + 1) in A: the giver's private u_1 … u_d and Σ u², unused.
+        watchlist: what the vectors are for; both parties say it.
 
     Returns:
         ⟦x⟧ (n, d) and ⟦|x|²⟧ (n,), in A.
+
+    Raises:
+        OtherWatchlistError: the other party said something else.
 
     """
     bits = party.sizes.numbers
     count, width = masks.shape[0], masks.shape[1] - 1
     if (vectors is not None) != (party.number == giver):
         raise UsageError("The vectors are given by the party that holds them, and by no other.")
-    sent = b""
+    sent = watchlist
     if vectors is not None:
         if vectors.shape != (count, width):
             raise DimensionError(f"These masks are for {count} vectors of {width} coordinates.")
         hidden = wide.reduce(wide.sub(wide.widen(vectors.astype(np.int64)), masks.share[:, :width]), bits)
-        sent = squeeze(hidden, bits)
-    size = 0 if vectors is not None else squeezed_bytes(count * width, bits)
+        sent += squeeze(hidden, bits)
+    size = len(watchlist) + (0 if vectors is not None else squeezed_bytes(count * width, bits))
     received = yield from party.exchange(sent, size)
+    if not hmac.compare_digest(watchlist, received[: len(watchlist)]):
+        raise OtherWatchlistError("The other party has another watchlist; compare the two.")
     if vectors is None:
-        hidden = elements(received, count * width, bits).reshape(count, width, 2)
+        hidden = elements(received[len(watchlist) :], count * width, bits).reshape(count, width, 2)
     return with_squares(party, hidden, masks)
 
 
@@ -117,11 +123,8 @@ def probe(
     """
     _require(party, watchlist, prepared, vectors)
     prepared.spend()
-    named = watchlist.digest[:NAMED_BYTES]
-    theirs = yield from party.exchange(named, NAMED_BYTES)
-    if not hmac.compare_digest(named, theirs):
-        raise OtherWatchlistError("The other party has another watchlist; compare the two.")
-    x, squared = yield from private_vectors(party, prober, vectors, prepared.probe[:, prober])
+    named, masks = watchlist.digest[:NAMED_BYTES], prepared.probe[:, prober]
+    x, squared = yield from private_vectors(party, prober, vectors, masks, named)
     entries = watchlist.entries.astype(np.int64)
     added = wide.widen((entries * entries).sum(axis=1) - watchlist.threshold)
     products = x.combine(-2 * entries)
