@@ -11,6 +11,7 @@ import hmac
 from collections import deque
 from collections.abc import Callable
 from functools import wraps
+from inspect import GEN_RUNNING, getgeneratorstate
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from blindsight.core.errors import (
     MalformedMessageError,
     ParameterError,
     SessionOverError,
+    UsageError,
     WrongOpeningError,
 )
 from blindsight.core.evidence import Evidence
@@ -86,7 +88,8 @@ class Party:
         self.number: int = oblivious.party
         self._alpha = wide.from_ints([oblivious.alpha])
         self._listed: dict[int, list[tuple[U64 | None, U64]]] = {}
-        self._over = self._running = self._spoke = False
+        self._over = self._spoke = False
+        self._running: Talk[object] | None = None
         self._sent: deque[bytes] = deque(maxlen=_KEPT)
         self._received: deque[bytes] = deque(maxlen=_KEPT)
 
@@ -122,9 +125,13 @@ class Party:
         """
         if self._over:
             raise SessionOverError("These two parties' session has ended; set up another one.")
-        if self._running:
+        if self._running is not None:
+            if (
+                getgeneratorstate(self._running) != GEN_RUNNING
+            ):  # it waits for a message: this is no part of it
+                raise UsageError("Protocols of one party follow each other; finish the last one first.")
             return (yield from talk)
-        self._running, self._spoke = True, False
+        self._running, self._spoke = talk, False
         self._sent.clear()
         self._received.clear()
         try:
@@ -136,7 +143,7 @@ class Party:
                 error.evidence = self._evidence(error.code)
             raise
         finally:
-            self._running = False
+            self._running = None
 
     def _evidence(self, code: str) -> Evidence:
         sent, received = (tuple(map(_shown, messages)) for messages in (self._sent, self._received))
@@ -172,11 +179,6 @@ class Party:
             wide.reduce(wide.add(shared.share, added), shared.bits),
             wide.reduce(tags, shared.bits),
         )
-
-    def public(self, constants: U64, bits: int) -> Shared:
-        """Public numbers as shares."""
-        nothing = np.zeros_like(constants)
-        return self.plus(Shared(bits, nothing, nothing), constants)
 
     @whole
     def inputs(self, values: U64, bits: int) -> Talk[tuple[Shared, Shared]]:

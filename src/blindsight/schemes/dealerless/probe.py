@@ -87,10 +87,10 @@ def private_vectors(
         raise OtherWatchlistError("The other party has another watchlist; compare the two.")
     if vectors is None:
         hidden = elements(received[len(watchlist) :], count * width, bits).reshape(count, width, 2)
-    return with_squares(party, hidden, masks)
+    return _with_squares(party, hidden, masks)
 
 
-def with_squares(party: Party, hidden: U64, masks: Shared) -> tuple[Shared, Shared]:
+def _with_squares(party: Party, hidden: U64, masks: Shared) -> tuple[Shared, Shared]:
     """⟦x⟧ and ⟦|x|²⟧ from x - u and the shares of u and Σ u². Local."""
     u, squared = masks[:, :-1], masks[:, -1]
     ones = np.ones(hidden.shape[-2], np.uint64)
