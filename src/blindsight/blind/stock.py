@@ -316,8 +316,11 @@ def _replay(batch: Batch, journal: bytes) -> bool:
     for number, at in enumerate(range(0, len(journal), _SLOT.size)):
         slot = journal[at : at + _SLOT.size]
         kind, _, value = _SLOT.unpack(slot)
+        if not any(journal[at:]):
+            return True
         if slot != _SLOT.pack(kind, _checksum(batch.session, number, kind, value), value):
-            # never written, or being written when the power went: nothing may follow
+            # It was being written when the power went, if nothing follows. What it said is not known.
+            batch.taken, batch._running = batch.faces, True
             return not any(journal[at + _SLOT.size :])
         grown = value > batch.taken if kind == _TAKEN else value == batch.taken
         if kind != expected or not grown or value > batch.faces:
