@@ -126,9 +126,7 @@ class Party:
         if self._over:
             raise SessionOverError("These two parties' session has ended; set up another one.")
         if self._running is not None:
-            if (
-                getgeneratorstate(self._running) != GEN_RUNNING
-            ):  # it waits for a message: this is no part of it
+            if getgeneratorstate(self._running) != GEN_RUNNING:  # it waits for a message
                 raise UsageError("Protocols of one party follow each other; finish the last one first.")
             return (yield from talk)
         self._running, self._spoke = talk, False
