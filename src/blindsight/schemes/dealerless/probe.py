@@ -110,7 +110,7 @@ def probe(
         prober: 0 or 1.
         vectors: int32 (faces, d) within the norm on the prober's side, None on the other.
         watchlist: this party's own agreed state.
-        prepared: for as many faces, unused.
+        prepared: for as many faces, unused; overwritten in the end.
 
     Returns:
         bool (faces, N), the same on both sides: squared distance below the threshold.
@@ -124,12 +124,15 @@ def probe(
     _require(party, watchlist, prepared, vectors)
     prepared.spend()
     named, masks = watchlist.digest[:NAMED_BYTES], prepared.probe[:, prober]
-    x, squared = yield from private_vectors(party, prober, vectors, masks, named)
-    entries = watchlist.entries.astype(np.int64)
-    added = wide.widen((entries * entries).sum(axis=1) - watchlist.threshold)
-    products = x.combine(-2 * entries)
-    distances = party.plus(products + _column(squared), added)
-    return (yield from _compare(party, distances, prepared.comparisons, prepared.cover))
+    try:
+        x, squared = yield from private_vectors(party, prober, vectors, masks, named)
+        entries = watchlist.entries.astype(np.int64)
+        added = wide.widen((entries * entries).sum(axis=1) - watchlist.threshold)
+        products = x.combine(-2 * entries)
+        distances = party.plus(products + _column(squared), added)
+        return (yield from _compare(party, distances, prepared.comparisons, prepared.cover))
+    finally:
+        prepared.wipe()
 
 
 def _column(values: Shared) -> Shared:
