@@ -77,21 +77,25 @@ def _hash_rows(rows: U64, offset: U64, keys: U64, out: U64, first: int, stop: in
             out[a + i, 1] = blocks[i, 1]
 
 
-def hash_rows(rows: U64, offset: U64, key: bytes, *, portable: bool = LANES == 0) -> U64:
+def hash_rows(
+    rows: U64, offset: U64, key: bytes, out: U64 | None = None, *, portable: bool = LANES == 0
+) -> U64:
     """π(π(x) xor j) xor π(x) for x = row j xor ``offset``: TMMO of ePrint 2019/074, section 7.4.
 
     Args:
         rows: uint64 (n, 2).
         offset: uint64 (2,).
         key: 16 bytes, public: π is AES under it.
+        out: where to put them, C-contiguous; a new array where not given.
         portable: whether to go without AES instructions in compiled code.
 
     Returns:
-        uint64 (n, 2).
+        ``out``, uint64 (n, 2).
 
     """
     rows = np.ascontiguousarray(rows)
-    out = np.empty_like(rows)
+    if out is None:
+        out = np.empty_like(rows)
     if portable:
         inputs = rows ^ offset
         mix_portable(inputs, key, out)

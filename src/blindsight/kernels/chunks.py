@@ -58,17 +58,24 @@ def pack_differences(x: U64, u: U64, bits: int) -> U8:
     """
     count = len(x)
     out = np.empty(count * packed_bytes(bits, len(u)), np.uint8)
-    at = 0
-    for chunk, ring in enumerate(chunk_bits(bits, len(u))):
-        size = wide.element_bytes(ring)
-        ones, part, place = wide.masks(ring), u[chunk], out[at : at + count * size]
-        split(
-            lambda a, b, o=ones, p=part, s=size, q=place: _pack(x, p, o, s, q, a, b),  # type: ignore[misc]
-            count,
-            _STEP,
-        )
-        at += count * size
+    places = _places(count, bits, len(u))
+
+    def work(a: int, b: int) -> None:
+        for part, (ones, size, at) in zip(u, places, strict=True):
+            _pack(x, part, ones, size, out[at : at + count * size], a, b)
+
+    split(work, count, _STEP)
     return out
+
+
+def _places(count: int, bits: int, chunks: int) -> list[tuple[U64, int, int]]:
+    """Of each chunk: the ones of its ring, the bytes of a number, and where it begins."""
+    found, at = [], 0
+    for ring in chunk_bits(bits, chunks):
+        size = wide.element_bytes(ring)
+        found.append((wide.masks(ring), size, at))
+        at += count * size
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -107,19 +114,17 @@ def multiply_sums(data: U8, bits: int, alphas: U64, u: U64, v: U64) -> bool:
         Whether every number was below its ring; where one was not, v is of no use.
 
     """
-    count, at, above = u.shape[1], 0, 0
-    for chunk, ring in enumerate(chunk_bits(bits, len(u))):
-        size = wide.element_bytes(ring)
-        ones, part, alpha = wide.masks(ring), data[at : at + count * size], alphas[chunk]
-        left, right = u[chunk], v[chunk]
-        found = split(
-            lambda a, b, d=part, s=size, o=ones, q=alpha, p=left, r=right: _times(d, s, o, q, p, r, a, b),  # type: ignore[misc]
-            count,
-            _STEP,
-        )
-        above |= any(int(one) for one in found)
-        at += count * size
-    return not above
+    count = u.shape[1]
+    places = _places(count, bits, len(u))
+
+    def work(a: int, b: int) -> int:
+        above = 0
+        for chunk, (ones, size, at) in enumerate(places):
+            part = data[at : at + count * size]
+            above |= int(_times(part, size, ones, alphas[chunk], u[chunk], v[chunk], a, b))
+        return above
+
+    return not any(split(work, count, _STEP))
 
 
 @njit(nogil=True, cache=True)

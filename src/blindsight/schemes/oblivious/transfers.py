@@ -116,9 +116,10 @@ class Sender:
     def strings(self, key: bytes) -> U64:
         """Both strings of every transfer, uint64 (2, n, 2)."""
         rows = transpose(self._columns)[: self._count]
-        return np.stack(
-            [hash_rows(rows, offset, key) for offset in (np.zeros_like(self._delta), self._delta)]
-        )
+        pads = np.empty((2, *rows.shape), np.uint64)
+        for out, offset in zip(pads, (np.zeros_like(self._delta), self._delta), strict=True):
+            hash_rows(rows, offset, key, out)
+        return pads
 
 
 def _weights(seed: bytes, blocks: int) -> U64:
