@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from blindsight.core.errors import AbortError, SessionOverError, WrongOpeningError
+from blindsight.core.errors import AbortError, SessionOverError, UsageError, WrongOpeningError
 from blindsight.kernels import wide
 from blindsight.schemes.dealerless.bits import random_bits
 from blindsight.schemes.dealerless.params import Sizes
@@ -280,3 +280,13 @@ def test_a_party_that_was_left_in_the_middle_refuses():
     assert pair[0].over
     with pytest.raises(SessionOverError):
         next(opened(pair[0]))
+
+
+def test_two_protocols_of_one_party_at_once_are_refused():
+    pair = ideal(Sizes(8, 40))
+    talks = [opened(party) for party in pair]
+    messages = [next(talk) for talk in talks]
+    with pytest.raises(UsageError, match="follow each other"):
+        next(opened(pair[0]))
+    assert not pair[0].over
+    talks[0].send(messages[1])  # the first one goes on

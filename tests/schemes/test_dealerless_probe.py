@@ -79,10 +79,21 @@ def test_probes_of_both_parties_over_the_real_layer(made):
         found = np.concatenate([first[side], second[side]])
         np.testing.assert_array_equal(found, listed.matches(faces))
     assert found[1, 2]
-    spent = part(prepared, 2, 3)
-    spent[0].spend()
+    for half in part(prepared, 0, 3):
+        assert not any(array.any() for array in half.arrays().values())
+    spent = part(prepared, 3, 4)
+    assert all(array.any() for array in spent[0].arrays().values())
+
+
+def test_what_is_prepared_is_used_once(made):
+    _, listed, _ = made
+    pair = ideal(TINY, b"once")
+    prepared = both(pair, lambda party: prepare(party, 5, 4, 1))
+    face = vectors(SMALL, 1, np.random.default_rng(4))
+    ask(pair, 0, face, [listed] * 2, prepared)
     with pytest.raises(SessionOverError, match="used"):
-        spent[0].spend()
+        next(probe(pair[0], 0, face, listed, prepared[0]))
+    assert not pair[0].over
 
 
 def test_many_comparisons_agree_with_the_plaintext_rule():

@@ -11,6 +11,7 @@ import hmac
 from collections import deque
 from collections.abc import Callable
 from functools import wraps
+from inspect import GEN_RUNNING, getgeneratorstate
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from blindsight.core.errors import (
     MalformedMessageError,
     ParameterError,
     SessionOverError,
+    UsageError,
     WrongOpeningError,
 )
 from blindsight.core.evidence import Evidence
@@ -45,6 +47,8 @@ _KEPT: Final = 16
 """Messages that evidence holds, and so that a party remembers."""
 
 _SHOWN_BYTES: Final = 1024
+_TAGGED: Final = 1 << 16
+"""Values that are tagged in one call of the layer below."""
 
 
 def whole(
@@ -84,7 +88,8 @@ class Party:
         self.number: int = oblivious.party
         self._alpha = wide.from_ints([oblivious.alpha])
         self._listed: dict[int, list[tuple[U64 | None, U64]]] = {}
-        self._over = self._running = self._spoke = False
+        self._over = self._spoke = False
+        self._running: Talk[object] | None = None
         self._sent: deque[bytes] = deque(maxlen=_KEPT)
         self._received: deque[bytes] = deque(maxlen=_KEPT)
 
@@ -120,9 +125,11 @@ class Party:
         """
         if self._over:
             raise SessionOverError("These two parties' session has ended; set up another one.")
-        if self._running:
+        if self._running is not None:
+            if getgeneratorstate(self._running) != GEN_RUNNING:  # it waits for a message
+                raise UsageError("Protocols of one party follow each other; finish the last one first.")
             return (yield from talk)
-        self._running, self._spoke = True, False
+        self._running, self._spoke = talk, False
         self._sent.clear()
         self._received.clear()
         try:
@@ -134,7 +141,7 @@ class Party:
                 error.evidence = self._evidence(error.code)
             raise
         finally:
-            self._running = False
+            self._running = None
 
     def _evidence(self, code: str) -> Evidence:
         sent, received = (tuple(map(_shown, messages)) for messages in (self._sent, self._received))
@@ -171,11 +178,6 @@ class Party:
             wide.reduce(tags, shared.bits),
         )
 
-    def public(self, constants: U64, bits: int) -> Shared:
-        """Public numbers as shares."""
-        nothing = np.zeros_like(constants)
-        return self.plus(Shared(bits, nothing, nothing), constants)
-
     @whole
     def inputs(self, values: U64, bits: int) -> Talk[tuple[Shared, Shared]]:
         """Both parties' private inputs, as many on each side: own and the other's (Π_Auth).
@@ -185,11 +187,16 @@ class Party:
             bits: of the ring.
 
         """
-        tags = yield from self.oblivious.authenticate(values, tag_bits(bits, self.sizes.security_bits))
-        own = wide.add(wide.mul(values, self._alpha[0]), tags.own)
+        width = tag_bits(bits, self.sizes.security_bits)
+        own, keys = [], []
+        for at in range(0, len(values), _TAGGED):
+            part = values[at : at + _TAGGED]
+            tags = yield from self.oblivious.authenticate(part, width)
+            own.append(wide.reduce(wide.add(wide.mul(part, self._alpha[0]), tags.own), bits))
+            keys.append(wide.reduce(tags.keys, bits))
         return (
-            Shared(bits, values, wide.reduce(own, bits)),
-            Shared(bits, np.zeros_like(values), wide.reduce(tags.keys, bits)),
+            Shared(bits, values, np.concatenate(own)),
+            Shared(bits, np.zeros_like(values), np.concatenate(keys)),
         )
 
     @whole

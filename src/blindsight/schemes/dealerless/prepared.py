@@ -57,6 +57,12 @@ class Prepared:
             raise SessionOverError("This was used for a face before; take what is prepared for the next.")
         self._spent.append(True)
 
+    def wipe(self) -> None:
+        """Overwrite it, once it is used."""
+        for shared in self._fields().values():
+            shared.share.fill(0)
+            shared.tag.fill(0)
+
     # -- as it is stored ----------------------------------------------------------------------------
 
     def _fields(self) -> dict[str, Shared]:

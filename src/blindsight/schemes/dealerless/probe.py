@@ -53,7 +53,7 @@ NAMED_BYTES: Final = 16
 
 @whole
 def private_vectors(
-    party: Party, giver: int, vectors: I32 | None, masks: Shared
+    party: Party, giver: int, vectors: I32 | None, masks: Shared, watchlist: bytes = b""
 ) -> Talk[tuple[Shared, Shared]]:
     """Input of vectors that ``giver`` holds, with their squared lengths, which it cannot choose.
 
@@ -62,29 +62,35 @@ def private_vectors(
         giver: 0 or 1.
         vectors: int32 (n, d) on the giver's side, None on the other.
         masks: (n, d + 1) in A: the giver's private u_1 … u_d and Σ u², unused.
+        watchlist: what the vectors are for; both parties say it.
 
     Returns:
         ⟦x⟧ (n, d) and ⟦|x|²⟧ (n,), in A.
+
+    Raises:
+        OtherWatchlistError: the other party said something else.
 
     """
     bits = party.sizes.numbers
     count, width = masks.shape[0], masks.shape[1] - 1
     if (vectors is not None) != (party.number == giver):
         raise UsageError("The vectors are given by the party that holds them, and by no other.")
-    sent = b""
+    sent = watchlist
     if vectors is not None:
         if vectors.shape != (count, width):
             raise DimensionError(f"These masks are for {count} vectors of {width} coordinates.")
         hidden = wide.reduce(wide.sub(wide.widen(vectors.astype(np.int64)), masks.share[:, :width]), bits)
-        sent = squeeze(hidden, bits)
-    size = 0 if vectors is not None else squeezed_bytes(count * width, bits)
+        sent += squeeze(hidden, bits)
+    size = len(watchlist) + (0 if vectors is not None else squeezed_bytes(count * width, bits))
     received = yield from party.exchange(sent, size)
+    if not hmac.compare_digest(watchlist, received[: len(watchlist)]):
+        raise OtherWatchlistError("The other party has another watchlist; compare the two.")
     if vectors is None:
-        hidden = elements(received, count * width, bits).reshape(count, width, 2)
-    return with_squares(party, hidden, masks)
+        hidden = elements(received[len(watchlist) :], count * width, bits).reshape(count, width, 2)
+    return _with_squares(party, hidden, masks)
 
 
-def with_squares(party: Party, hidden: U64, masks: Shared) -> tuple[Shared, Shared]:
+def _with_squares(party: Party, hidden: U64, masks: Shared) -> tuple[Shared, Shared]:
     """⟦x⟧ and ⟦|x|²⟧ from x - u and the shares of u and Σ u². Local."""
     u, squared = masks[:, :-1], masks[:, -1]
     ones = np.ones(hidden.shape[-2], np.uint64)
@@ -104,7 +110,7 @@ def probe(
         prober: 0 or 1.
         vectors: int32 (faces, d) within the norm on the prober's side, None on the other.
         watchlist: this party's own agreed state.
-        prepared: for as many faces, unused.
+        prepared: for as many faces, unused; overwritten in the end.
 
     Returns:
         bool (faces, N), the same on both sides: squared distance below the threshold.
@@ -117,16 +123,16 @@ def probe(
     """
     _require(party, watchlist, prepared, vectors)
     prepared.spend()
-    named = watchlist.digest[:NAMED_BYTES]
-    theirs = yield from party.exchange(named, NAMED_BYTES)
-    if not hmac.compare_digest(named, theirs):
-        raise OtherWatchlistError("The other party has another watchlist; compare the two.")
-    x, squared = yield from private_vectors(party, prober, vectors, prepared.probe[:, prober])
-    entries = watchlist.entries.astype(np.int64)
-    added = wide.widen((entries * entries).sum(axis=1) - watchlist.threshold)
-    products = x.combine(-2 * entries)
-    distances = party.plus(products + _column(squared), added)
-    return (yield from _compare(party, distances, prepared.comparisons, prepared.cover))
+    named, masks = watchlist.digest[:NAMED_BYTES], prepared.probe[:, prober]
+    try:
+        x, squared = yield from private_vectors(party, prober, vectors, masks, named)
+        entries = watchlist.entries.astype(np.int64)
+        added = wide.widen((entries * entries).sum(axis=1) - watchlist.threshold)
+        products = x.combine(-2 * entries)
+        distances = party.plus(products + _column(squared), added)
+        return (yield from _compare(party, distances, prepared.comparisons, prepared.cover))
+    finally:
+        prepared.wipe()
 
 
 def _column(values: Shared) -> Shared:
