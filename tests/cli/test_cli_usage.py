@@ -15,8 +15,8 @@ import pytest
 from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
-    "": "demo init enroll verify identify lookup calibrate people keys preprocess plan-obfuscation evaluate"
-    " bench doctor serve gallery subject image learn",
+    "": "demo init enroll verify identify lookup calibrate people keys preprocess probe plan-obfuscation"
+    " evaluate bench doctor serve gallery subject image learn",
     "evaluate": "lfw reid etc learning",
     "bench": "lattice seal two-party etc aggregation",
     "learn": "new run status predict",

@@ -113,6 +113,16 @@ def make_batch(stock: Stock, faces: int) -> Talk[Path]:
 # -- using ------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Faces that both sides have. ``nonces`` are of this run, P0's first."""
+
+    batch: Batch
+    first: int
+    count: int
+    nonces: bytes
+
+
 def use(stock: Stock, count: int, run: Callable[[Party, Prepared], Talk[T]]) -> Talk[T]:
     """Take preparations for ``count`` faces on both sides, and run a protocol with them.
 
@@ -123,16 +133,22 @@ def use(stock: Stock, count: int, run: Callable[[Party, Prepared], Talk[T]]) -> 
         AbortError: the run's own, or `ReplayedError` where the parties do not mean the same faces.
 
     """
-    if not 0 < count <= MOST_FACES:
-        raise UsageError(f"A run has 1 to {MOST_FACES} faces.")
-    batch, first, nonces = yield from _choose(stock, count)
+    chosen = yield from choose(stock, count)
+    if chosen is None:
+        raise StockEmptyError("Nothing is prepared for another face; let the parties prepare more.")
+    return (yield from use_chosen(stock, chosen, run))
+
+
+def use_chosen(stock: Stock, chosen: Chosen, run: Callable[[Party, Prepared], Talk[T]]) -> Talk[T]:
+    """As `use`, with what `choose` found."""
+    batch, first = chosen.batch, chosen.first
     ended = False
     try:
-        prepared = batch.take(first, count)
-        meant = _WANT.pack(batch.name, first, count)
+        prepared = batch.take(first, chosen.count)
+        meant = _WANT.pack(batch.name, first, chosen.count)
         if (yield from swap(meant, _WANT.size)) != meant:
             raise ReplayedError("The other party means other faces of the stock.")
-        place = batch.session + first.to_bytes(8, "little") + nonces
+        place = batch.session + first.to_bytes(8, "little") + chosen.nonces
         session = hashlib.sha256(b"blindsight stock run 1\0" + place).digest()
         security = stock.kind.sizes.security_bits
         party = Party(Resumed(stock.party, session, batch.alpha, security), stock.kind.sizes)
@@ -146,8 +162,10 @@ def use(stock: Stock, count: int, run: Callable[[Party, Prepared], Talk[T]]) -> 
     return result
 
 
-def _choose(stock: Stock, count: int) -> Talk[tuple[Batch, int, bytes]]:
-    """The batch and the first face that both have, and this run's nonces."""
+def choose(stock: Stock, count: int) -> Talk[Chosen | None]:
+    """The batch and the first face that both have; None where there is none. Nothing is used yet."""
+    if not 0 < count <= MOST_FACES:
+        raise UsageError(f"A run has 1 to {MOST_FACES} faces.")
     refused: set[bytes] = set()
     while True:
         own = {batch.name: batch for batch in stock.batches() if batch.left >= count}
@@ -164,7 +182,7 @@ def _choose(stock: Stock, count: int) -> Talk[tuple[Batch, int, bytes]]:
         if asked != count:
             raise MalformedMessageError("The other party runs with another number of faces.")
         if name == _NOBODY:
-            raise StockEmptyError("Nothing is prepared for another face; let the parties prepare more.")
+            return None
         if stock.party == 0:
             found, other = _HAVE.unpack((yield from swap(bytes(_HAVE.size), _HAVE.size)))
         else:
@@ -175,5 +193,5 @@ def _choose(stock: Stock, count: int) -> Talk[tuple[Batch, int, bytes]]:
             raise MalformedMessageError("The other party does not say whether it has a batch.")
         first = max(taken, other)
         if found and first + count <= own[name].faces:
-            return own[name], first, nonces
+            return Chosen(own[name], first, count, nonces)
         refused.add(name)

@@ -34,6 +34,7 @@ from blindsight.cli import (
     people,
     plan_obfuscation,
     preprocess,
+    probe,
     serve,
     subject,
     verify,
@@ -63,6 +64,7 @@ app.add_typer(people.app, name="people")
 app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
 app.command("preprocess")(preprocess.preprocess)
+app.command("probe")(probe.probe)
 app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
 app.add_typer(image.app, name="image")

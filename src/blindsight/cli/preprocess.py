@@ -81,7 +81,7 @@ def preprocess(
     if status:
         _status(output, stock)
         return
-    address = _address(number, peer, listen)
+    address = address_of(number, peer, listen)
     if identity is None:
         raise UsageError("Say who this party is: --identity DIR, made by `blindsight keys new`.")
     kind = _kind(watchlist, entries, dimension, value_bits)
@@ -178,7 +178,8 @@ def _kind(watchlist: Path | None, entries: int | None, dimension: int, value_bit
     return Kind(Sizes(value_bits), entries, dimension)
 
 
-def _address(number: int | None, peer: str | None, listen: str | None) -> tuple[str, int]:
+def address_of(number: int | None, peer: str | None, listen: str | None) -> tuple[str, int]:
+    """Where party 1 is, for either party."""
     if number is None:
         raise UsageError("Say which party this is: --id 0 or --id 1.")
     text, other = (peer, listen) if number == 0 else (listen, peer)
