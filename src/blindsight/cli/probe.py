@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blindsight.cli.options import Json, LargestFace
-from blindsight.cli.output import NO_MATCH, Output, clean, plural
+from blindsight.cli.output import NO_MATCH, PROTOCOL, Output, clean, plural
 from blindsight.cli.preprocess import address_of
+from blindsight.core.errors import ProtocolError
 
 if TYPE_CHECKING:
     from blindsight.core.dual_control import Founding
@@ -65,18 +66,31 @@ def probe(
     own = Stock(stock, number, Kind(Sizes(params.value_bits), len(listed.watchlist), params.dimension))
     results: list[dict[str, Any]] = []
     output.note("waiting for the other party")
+    stopped = None
     with link(number, Identity(identity), address, wait) as channel:
-        for face, bits in enumerate(probes(own, channel, listed.watchlist, vectors, when_empty)):
-            found = [name for name, bit in zip(listed.names, bits, strict=True) if bit]
-            name = photos[face].name if photos else f"face {face + 1}"
-            results.append({"face": face, "photo": str(photos[face]) if photos else None, "matches": found})
-            if found:
-                output.show(f"MATCH  {clean(name)} is {clean(', '.join(found))}", "bold green")
-            else:
-                output.show(f"NO MATCH  {clean(name)} is not on the list", "bold yellow")
-        traffic = {"sent": channel.sent_bytes, "received": channel.received_bytes}
-    output.document({"results": results, "entries": len(listed.names), "left": own.level(), "bytes": traffic})
+        try:
+            for face, bits in enumerate(probes(own, channel, listed.watchlist, vectors, when_empty)):
+                found = [name for name, bit in zip(listed.names, bits, strict=True) if bit]
+                photo = photos[face] if photos else None
+                results.append({"photo": str(photo) if photo else None, "matches": found})
+                name = photo.name if photo else f"face {face + 1}"
+                if found:
+                    output.show(f"MATCH  {clean(name)} is {clean(', '.join(found))}", "bold green")
+                else:
+                    output.show(f"NO MATCH  {clean(name)} is not on the list", "bold yellow")
+        except ProtocolError as error:
+            if not results:
+                raise
+            stopped = error  # what was answered before is told all the same
+    told: dict[str, Any] = {"results": results, "entries": len(listed.names), "left": own.level()}
+    told["bytes"] = {"sent": channel.sent_bytes, "received": channel.received_bytes}
+    if stopped is not None:
+        told |= {"error": stopped.code, "message": stopped.message}
+        output.note(f"error: {stopped.message}", "red")
+    output.document(told)
     output.show(f"{len(listed.names):,} on the list, {plural(own.level(), 'face')} prepared", "dim")
+    if stopped is not None:
+        raise typer.Exit(PROTOCOL)
     if not any(result["matches"] for result in results):
         raise typer.Exit(NO_MATCH)
 
