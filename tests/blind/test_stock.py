@@ -3,10 +3,12 @@
 import os
 import shutil
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from blindsight.blind import stock as stock_module
 from blindsight.blind import stock_talk
 from blindsight.blind.stock import Kind, Stock, open_batch, read_batches
 from blindsight.blind.stock_filling import StockMetrics
@@ -370,6 +372,26 @@ def test_journals_that_cannot_be(stocks):
     assert open_batch(batch.path).taken == 2
     with using(stocks):
         assert not batch.path.exists()
+
+
+@pytest.mark.parametrize("step", ["rename", "_blank", "unlink"])
+def test_dying_while_a_batch_is_removed(stocks, monkeypatch, step):
+    """Whatever is left of it, the rest of the stock is as good as before."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with using(stocks):
+        batch = stocks[0].batches()[0]
+        monkeypatch.setattr(stock_module if step == "_blank" else Path, step, stop)
+        batch.take(0, 1)
+        with pytest.raises(KeyboardInterrupt):
+            batch.void()
+        monkeypatch.undo()
+    with using(stocks):
+        assert stocks[0].level() == 4 - batch.faces
+        assert not batch.path.exists()
+        assert not list(stocks[0].folder.glob("*.void"))
 
 
 def test_a_stock_of_another_party_or_kind_is_refused(stocks):

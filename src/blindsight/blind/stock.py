@@ -192,9 +192,8 @@ class Stock:
     def using(self) -> Iterator[None]:
         """For the one process that uses; what a run that was cut off had begun is void."""
         with _locked(self.folder / "use.lock", "uses preparations"):
-            for path in self._files():
-                if _cut_off(path):
-                    remove(path)
+            for path in [*self.folder.glob("*.void"), *filter(_cut_off, self._files())]:
+                remove(path)
             self._known = {}
             try:
                 yield
@@ -377,11 +376,16 @@ def _blank(file: int, at: int, size: int) -> None:
 
 
 def remove(path: Path) -> None:
-    """Overwrite and remove a file of a stock; one that is gone is gone."""
+    """Overwrite and remove a file of a stock; one that is gone is gone.
+
+    It has another name while it is overwritten, so that nobody takes it for a damaged batch.
+    """
+    gone = path.with_suffix(".void")
     with contextlib.suppress(FileNotFoundError):
-        with _opened(path, os.O_WRONLY) as file, contextlib.suppress(OSError):
+        path.rename(gone)
+        with _opened(gone, os.O_WRONLY) as file, contextlib.suppress(OSError):
             _blank(file, 0, os.fstat(file).st_size)
-        path.unlink()
+        gone.unlink()
         _sync(path.parent)
 
 
