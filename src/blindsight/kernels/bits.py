@@ -16,34 +16,39 @@ from blindsight.kernels.threads import split
 U64 = NDArray[np.uint64]
 
 ROW_BITS = 128
+_LANES = 8  # squares side by side: a line of the cache, a wide register
 
 
 @njit(nogil=True, inline="always")
-def _square(a: U64) -> None:
-    """Transpose 64 × 64 bits in place, by quarters (Hacker's Delight, section 7-3)."""
-    half, mask = 32, np.uint64(0x00000000FFFFFFFF)
-    while half:
-        shift = np.uint64(half)
-        for block in range(0, 64, 2 * half):
-            for k in range(block, block + half):
-                swap = ((a[k] >> shift) ^ a[k + half]) & mask
-                a[k + half] ^= swap
-                a[k] ^= swap << shift
-        half >>= 1
-        mask ^= mask << np.uint64(half)
+def _swap(a: U64, half: int, mask: np.uint64) -> None:
+    """One stage of transposing by quarters (Hacker's Delight, section 7-3), all squares at once."""
+    shift = np.uint64(half)
+    for block in range(0, 64, 2 * half):
+        for i in range(_LANES * block, _LANES * (block + half)):
+            swap = ((a[i] >> shift) ^ a[i + _LANES * half]) & mask
+            a[i + _LANES * half] ^= swap
+            a[i] ^= swap << shift
 
 
 @njit(nogil=True, cache=True)
 def _transpose(columns: U64, out: U64, first: int, stop: int) -> None:
     """Words ``first`` to ``stop`` of every column, 64 rows of ``out`` each."""
-    square = np.empty(64, np.uint64)
-    for word in range(first, stop):
+    squares = np.zeros(64 * _LANES, np.uint64)  # row k of square l is word _LANES · k + l
+    for word in range(first, stop, _LANES):
+        lanes = min(_LANES, stop - word)
         for part in range(2):
             for k in range(64):
-                square[k] = columns[64 * part + k, word]
-            _square(square)
-            for k in range(64):
-                out[64 * word + k, part] = square[k]
+                for lane in range(lanes):
+                    squares[_LANES * k + lane] = columns[64 * part + k, word + lane]
+            _swap(squares, 32, np.uint64(0x00000000FFFFFFFF))
+            _swap(squares, 16, np.uint64(0x0000FFFF0000FFFF))
+            _swap(squares, 8, np.uint64(0x00FF00FF00FF00FF))
+            _swap(squares, 4, np.uint64(0x0F0F0F0F0F0F0F0F))
+            _swap(squares, 2, np.uint64(0x3333333333333333))
+            _swap(squares, 1, np.uint64(0x5555555555555555))
+            for lane in range(lanes):
+                for k in range(64):
+                    out[64 * (word + lane) + k, part] = squares[_LANES * k + lane]
 
 
 def transpose(columns: U64) -> U64:
