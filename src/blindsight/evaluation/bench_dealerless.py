@@ -55,6 +55,7 @@ class Plan:
         dim: d of a vector.
         faces: for how many faces to prepare; each is probed once.
         batch: how many are prepared together, which bounds the memory.
+        together: how many are probed in one run, for ``online_ms_batched``.
         value_bits: k.
         units: whether to measure transfers, products and bits on their own too.
     """
@@ -63,6 +64,7 @@ class Plan:
     dim: int = 128
     faces: int = 100
     batch: int = 5
+    together: int = 16
     value_bits: int = 24
     units: bool = True
 
@@ -80,7 +82,9 @@ class Row:
         offline_cpu_s_per_face: processor seconds of both parties for it, which other work on the machine
             does not change.
         online_ms: one face: from what is prepared and the face at hand to both results; median.
-        online_cpu_ms: processor time of both parties for it.
+        online_ms_batched: one face of ``together`` in one run; median of three.
+        together: faces in that run.
+        online_cpu_ms: processor time of both parties for a face on its own.
         online_kb: 10^3 bytes between the parties for it.
         online_rounds: messages of each party for it.
         security_bits: s.
@@ -100,6 +104,8 @@ class Row:
     offline_mb_per_face: float
     offline_cpu_s_per_face: float
     online_ms: float
+    online_ms_batched: float
+    together: int
     online_cpu_ms: float
     online_kb: float
     online_rounds: int
@@ -183,7 +189,17 @@ def measured(plan: Plan, party: int, counts: Callable[[], tuple[int, int]]) -> T
             if not np.array_equal(found, watchlist.matches(face)):
                 raise AssertionError("The protocol and the plaintext rule differ.")
             matches += int(found.sum())
+    batched = []
+    for _ in range(3):
+        prepared = yield from prepare(maker, plan.entries, plan.dim, plan.together)
+        some = faces[np.arange(plan.together) % len(faces)]
+        clock.lap()
+        found = yield from probe(maker, 0, some if party == 0 else None, watchlist, prepared)
+        batched.append(clock.lap()[0] / plan.together)
+        if not np.array_equal(found, watchlist.matches(some)):
+            raise AssertionError("The protocol and the plaintext rule differ.")
     return {
+        "online_ms_batched": float(np.median(batched)) * 1e3,
         "offline_s_per_face": offline_s / plan.faces,
         "offline_mb_per_face": offline_bytes / plan.faces / 1e6,
         "offline_cpu_s_per_face": offline_cpu / plan.faces,
@@ -231,19 +247,20 @@ def _units(maker: Maker, clock: _Clock) -> Talk[dict[str, dict[str, float]]]:
 def _row(plan: Plan, reports: list[dict[str, Any]], network: str, *, apart: bool) -> Row:
     """The slower party's times."""
     one, other = reports
-    for name in ("offline_s_per_face", "online_ms", "setup_s", "peak_mb"):
+    for name in ("offline_s_per_face", "online_ms", "online_ms_batched", "setup_s", "peak_mb"):
         one[name] = max(one[name], other[name])
     for name in ("offline_cpu_s_per_face", "online_cpu_ms"):
         # In one process each has counted both.
         one[name] = one[name] + other[name] if apart else max(one[name], other[name])
     digits = {"offline_s_per_face": 4, "offline_mb_per_face": 3, "offline_cpu_s_per_face": 4, "online_ms": 3}
-    digits |= {"online_cpu_ms": 3, "setup_s": 3, "peak_mb": 1}
+    digits |= {"online_ms_batched": 3, "online_cpu_ms": 3, "setup_s": 3, "peak_mb": 1}
     for name, places in digits.items():
         one[name] = round(one[name], places)
     return Row(
         entries=plan.entries,
         dim=plan.dim,
         faces=plan.faces,
+        together=plan.together,
         value_bits=plan.value_bits,
         network=network,
         **one,
