@@ -383,8 +383,8 @@ def test_dying_while_a_batch_is_removed(stocks, monkeypatch, step):
 
     with using(stocks):
         batch = stocks[0].batches()[0]
-        monkeypatch.setattr(stock_module if step == "_blank" else Path, step, stop)
         batch.take(0, 1)
+        monkeypatch.setattr(stock_module if step == "_blank" else Path, step, stop)
         with pytest.raises(KeyboardInterrupt):
             batch.void()
         monkeypatch.undo()
