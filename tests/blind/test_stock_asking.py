@@ -11,10 +11,18 @@ from blindsight.blind.stock import Stock
 from blindsight.blind.stock_asking import probes
 from blindsight.blind.stock_filling import fill
 from blindsight.blind.stock_talk import make_batch
-from blindsight.core.errors import MismatchError, StockEmptyError, VanishedError
+from blindsight.core.errors import (
+    CounterpartAbortError,
+    MismatchError,
+    OtherWatchlistError,
+    StockEmptyError,
+    VanishedError,
+)
 from blindsight.schemes.spdz2k.talk import run_both
+from blindsight.wire.fields import unpack
 from channels import pair
 from stock_process import FACES, KIND, LISTED
+from two_parties import SMALL, watchlist
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +108,24 @@ def test_the_less_patient_one_ends_it(stocks, channels):
     assert isinstance(ends[0], StockEmptyError)
     assert isinstance(ends[1], VanishedError), ends
     assert time.monotonic() - began < 15
+
+
+def test_another_list_is_an_abort_with_evidence_on_both_sides(stocks, channels):
+    other = watchlist(SMALL, len(LISTED), np.random.default_rng(99))
+
+    def work(party):
+        vectors = FACES[:1] if party == 0 else None
+        with channels[party]:
+            return list(probes(stocks[party], channels[party], (LISTED, other)[party], vectors))
+
+    ends = together(work)
+    assert all(isinstance(end, OtherWatchlistError | CounterpartAbortError) for end in ends), ends
+    for end, stock in zip(ends, stocks, strict=True):
+        assert stock.level() == 0
+        (kept,) = (stock.folder / "evidence").iterdir()
+        assert kept.name == end.evidence.digest().hex()
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert unpack(kept.read_bytes())["reason"] == end.code
 
 
 def test_one_asks_and_one_answers(stocks, channels):

@@ -15,19 +15,22 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.core.errors import StorageFullError, TamperedError, UsageError
+from blindsight.core.errors import AbortError, StorageFullError, TamperedError, UsageError
+from blindsight.core.evidence import Evidence
 from blindsight.schemes.dealerless.params import Sizes
 from blindsight.schemes.dealerless.prepared import Prepared
+from blindsight.wire.fields import pack
 
 MOST_FACES: Final = 1 << 16
 MOST_BATCHES: Final = 1 << 16
+MOST_EVIDENCE: Final = 1000
 NAME_BYTES: Final = 16
 
 _HEADER: Final = struct.Struct("<4s4B4IQ32s32s32s")
@@ -199,6 +202,26 @@ class Stock:
                 yield
             finally:
                 self._known = None
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Keep the evidence of an abort inside, in ``evidence/DIGEST``; at most `MOST_EVIDENCE` of them."""
+        try:
+            yield
+        except AbortError as error:
+            if error.evidence is not None:
+                self._keep_evidence(error.evidence)
+            raise
+
+    def _keep_evidence(self, evidence: Evidence) -> None:
+        folder = self.folder / "evidence"
+        with contextlib.suppress(OSError):  # what happened is told in any case
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if sum(1 for _ in folder.iterdir()) < MOST_EVIDENCE:
+                path = folder / evidence.digest().hex()
+                with _opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
+                    _write(file, pack(asdict(evidence)), 0)
+                    os.fsync(file)
 
     def batches(self) -> list[Batch]:
         """All that have something left, by name; for who uses them, always the same objects.

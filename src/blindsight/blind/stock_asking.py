@@ -49,7 +49,7 @@ def probes(
         AbortError: the other party cheated or is gone; the batch that was used is void.
 
     """
-    with stock.using():
+    with stock.using(), stock.recording():
         asker, count = run_over(_hello(stock.party, vectors), channel, ROUND_SECONDS)
         for face in range(count):
             one = None if vectors is None else vectors[face : face + 1]

@@ -75,7 +75,7 @@ def fill(
         UsageError: another process makes for this stock.
 
     """
-    with stock.making():
+    with stock.making(), stock.recording():
         order = run_over(agree(stock, batch_faces, faces), channel, ROUND_SECONDS)
         level, batches = order.level, 0
         advance(level, order.faces)
