@@ -16,7 +16,7 @@ from cli.running import BLINDSIGHT, Home, run, run_apart
 
 GROUPS = {
     "": "demo init enroll verify identify lookup calibrate people keys plan-obfuscation evaluate bench doctor"
-    " watchlist footage serve gallery subject image learn",
+    " watchlist footage preprocess probe serve gallery subject image learn",
     "demo": "surveillance",
     "evaluate": "lfw reid etc learning surveillance",
     "bench": "lattice seal two-party camera etc aggregation",

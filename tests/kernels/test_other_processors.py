@@ -50,7 +50,7 @@ import pytest
 
 found = llvm.get_host_cpu_features
 features = found()
-features.update(dict.fromkeys({2: ("vaes",), 0: ("vaes", "aes")}[int(sys.argv[1])], False))
+features.update(dict.fromkeys({2: ("vaes",), 0: ("vaes", "aes", "pclmul")}[int(sys.argv[1])], False))
 llvm.get_host_cpu_features = lambda: features
 from blindsight.kernels import aes
 llvm.get_host_cpu_features = found
@@ -60,11 +60,14 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
 """
 
 
+AES_TESTS = ["test_dcf_kernel.py", "test_leaves_kernel.py"]
+
+
 @pytest.mark.parametrize("lanes", [lanes for lanes in (0, 2) if lanes < aes.LANES])
 def test_aes_of_lesser_processors(tmp_path, lanes):
     """One block at a time where this processor takes four, and OpenSSL where there is no instruction."""
     done = subprocess.run(
-        [sys.executable, "-c", AES_PROGRAM, str(lanes), str(HERE / "test_dcf_kernel.py")],
+        [sys.executable, "-c", AES_PROGRAM, str(lanes), *(str(HERE / name) for name in AES_TESTS)],
         cwd=HERE.parent.parent,
         env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
         capture_output=True,

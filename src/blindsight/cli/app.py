@@ -34,6 +34,8 @@ from blindsight.cli import (
     lookup,
     people,
     plan_obfuscation,
+    preprocess,
+    probe,
     serve,
     subject,
     verify,
@@ -65,6 +67,8 @@ app.command("calibrate")(calibrate.calibrate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(watchlist.app, name="watchlist")
 app.add_typer(footage.app, name="footage")
+app.command("preprocess")(preprocess.preprocess)
+app.command("probe")(probe.probe)
 app.command("plan-obfuscation")(plan_obfuscation.plan_obfuscation)
 app.command("doctor")(doctor.doctor)
 app.add_typer(image.app, name="image")

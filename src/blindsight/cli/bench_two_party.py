@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from blindsight.evaluation.bench_parties import Networked
 
 
-class Dealers(StrEnum):
-    """Who may deal."""
+class Randomness(StrEnum):
+    """Who may make it."""
 
     CAMERA = "camera"
     PROVIDER = "provider"
+    NONE = "none"
 
 
 def two_party(
@@ -38,14 +39,23 @@ def two_party(
     in_process: Annotated[
         bool, typer.Option("--in-process", help="Both parties in this process, without a network.")
     ] = False,
-    source: Annotated[Dealers, typer.Option(help="Who deals.")] = Dealers.CAMERA,
+    source: Annotated[
+        Randomness, typer.Option(help="Who makes the randomness: a dealer, or with none the parties alone.")
+    ] = Randomness.CAMERA,
+    faces: Annotated[int, typer.Option(min=1, help="With --source none: faces to prepare for.")] = 100,
     as_json: Json = False,
 ) -> None:
     """Faces against a watchlist that two parties share, with active security.
 
     Each party is a process of its own, with TLS between them and to the camera. online_ms is from
     material and masked face at hand to the result, by the slower party's clock; total_ms is all.
+
+    With --source none nobody deals: offline_s_per_face is what the two parties take to make the
+    randomness of a face by oblivious transfer, and one of them holds the face.
     """
+    if source is Randomness.NONE:
+        _dealerless(entries or [150], dim, faces, in_process, Output(as_json))
+        return
     from contextlib import ExitStack
 
     from blindsight.evaluation.bench_two_party import (
@@ -56,7 +66,7 @@ def two_party(
         machine,
     )
 
-    if in_process and source is not Dealers.CAMERA:
+    if in_process and source is not Randomness.CAMERA:
         raise UsageError("A provider is another process; leave out --in-process.")
     output = Output(as_json)
     about = machine()
@@ -95,7 +105,45 @@ def two_party(
     output.show(shown)
 
 
-def _networked(source: Dealers) -> Networked:
+def _dealerless(entries: list[int], dim: int, faces: int, alone: bool, output: Output) -> None:
+    from blindsight.evaluation.machine import machine
+
+    try:
+        from blindsight.evaluation import bench_dealerless as bench
+    except ImportError as error:
+        raise UsageError(
+            f'Parties without a dealer need {error.name}: pip install "blindsight[dealerless]".'
+        ) from error
+
+    about = machine()
+    rows = []
+    for count in entries:
+        plan = bench.Plan(entries=count, dim=dim, faces=faces)
+        if output.interactive:
+            output.note(f"{count:,} × {dim}: preparing for {faces} faces", "dim")
+        if alone:
+            row = bench.in_process(plan)
+        else:
+            with bench.Networked() as parties:
+                row = parties.measure(plan)
+        rows.append(asdict(row))
+    output.document(rows if len(rows) > 1 else rows[0])
+    where = f"{about['processor']}, {about['cores']} cores, {datetime.now(UTC):%Y-%m-%d}"
+    output.show(f"spdz2k without a dealer: {where}")
+    output.show(f"Network: {rows[0]['network']}.")
+    sizes = [f"{row['entries']:,} × {row['dim']}" for row in rows]
+    shown = table("", *sizes, right=tuple(sizes))
+    for name in rows[0]:
+        if name not in ("entries", "dim", "units", "network"):
+            shown.add_row(name.replace("_", " "), *(f"{row[name]:,}" for row in rows))
+    output.show(shown)
+    units = table("one", "µs", "bytes", right=("µs", "bytes"))
+    for name, cost in rows[0]["units"].items():
+        units.add_row(name.replace("_", " "), f"{cost['us']:,}", f"{cost['bytes']:,}")
+    output.show(units)
+
+
+def _networked(source: Randomness) -> Networked:
     from blindsight.schemes.spdz2k.public import Source
 
     try:

@@ -313,6 +313,12 @@ class SessionOverError(ProtocolError):
     code = "session-over"
 
 
+class StockEmptyError(ProtocolError):
+    """Nothing is prepared for another face; let the parties prepare more."""
+
+    code = "stock-empty"
+
+
 class AbortError(ProtocolError):
     """A run of the two-party protocol ended without a result, and its session with it.
 
@@ -344,6 +350,12 @@ class WrongResultError(AbortError):
     """The other party's match bits do not agree with what it must hold."""
 
     code = "abort-result"
+
+
+class WrongCorrelationError(AbortError):
+    """The other party's half of an oblivious transfer, a tag or a seed is not what it must be."""
+
+    code = "abort-correlation"
 
 
 class OtherWatchlistError(AbortError):

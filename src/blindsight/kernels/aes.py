@@ -1,8 +1,9 @@
 """AES-128 of many blocks under one public key, by the processor's instructions or by OpenSSL.
 
 The one operation that the comparison functions of `kernels.dcf` need: ``mix`` replaces every
-block X by AES(X) xor X, which is one-way even for who knows the key. The key is public, so its
-expansion may use tables; the blocks are secret, so what touches them may not.
+block X by AES(X) xor X, which is one-way even for who knows the key. Where the key is public, its
+expansion may use tables (`round_keys`); the seeds of `kernels.leaves` are secret keys and are
+expanded without (`secret_round_keys`). Blocks are secret, so what touches them uses no table either.
 
 Blocks are pairs of uint64, the bytes in memory being AES's. `LANES` says which instructions
 were found: 8 (VAES on 512-bit registers, four blocks at a time), 2 (AES-NI) or 0 (neither, or
@@ -91,6 +92,48 @@ def round_keys(keys: Sequence[bytes]) -> U64:
     words[:, :4] = np.frombuffer(b"".join(keys), "<u4").reshape(-1, 4)
     _schedules(words, _TABLE)
     return words.view("<u8").reshape(len(keys), ROUNDS + 1, 2)
+
+
+@njit(nogil=True, inline="always")
+def _substitute(byte: np.uint32, table: NDArray[np.uint32]) -> np.uint32:
+    """The table's entry, by looking at all of them."""
+    found = np.uint32(0)
+    for i in range(256):
+        found |= table[i] & (np.uint32(0) - np.uint32(np.uint32(i) == byte))
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _secret_schedules(words: NDArray[np.uint32], table: NDArray[np.uint32]) -> None:
+    """As `_schedules`, without an address that depends on a key."""
+    for k in range(words.shape[0]):
+        constant = np.uint32(1)
+        for i in range(4, words.shape[1]):
+            word = words[k, i - 1]
+            if i % 4 == 0:
+                turned = (word >> np.uint32(8)) | (word << np.uint32(24))
+                word = constant
+                for byte in range(4):
+                    shift = np.uint32(8 * byte)
+                    word ^= _substitute((turned >> shift) & np.uint32(0xFF), table) << shift
+                constant = np.uint32(constant << 1) ^ np.uint32(0x11B if constant & 0x80 else 0)
+            words[k, i] = words[k, i - 4] ^ word
+
+
+def secret_round_keys(keys: U64) -> U64:
+    """As `round_keys`, in a time and with memory accesses that say nothing of the keys.
+
+    Args:
+        keys: uint64 (..., 2).
+
+    Returns:
+        uint64 (..., 11, 2).
+
+    """
+    words = np.empty((keys.size // 2, 4 * (ROUNDS + 1)), np.uint32)
+    words[:, :4] = np.ascontiguousarray(keys).reshape(-1, 2).view(np.uint32)
+    _secret_schedules(words, _TABLE)
+    return words.view("<u8").reshape(*keys.shape[:-1], ROUNDS + 1, 2)
 
 
 def mix_portable(blocks: U64, key: bytes, out: U64) -> None:
