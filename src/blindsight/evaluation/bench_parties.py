@@ -36,10 +36,11 @@ from blindsight.trusted.operator import Operator
 from blindsight.wire.channel import Channel, connect
 from blindsight.wire.dual_control import encode_founding, encode_record
 from blindsight.wire.party_messages import MOST_IN_RUN, Credit, Over, State, Stored, parse
-from blindsight.wire.tls import ROLES, Identity
+from blindsight.wire.tls import Identity
 
 _SECONDS: Final = 120.0
 _CAMERA: Final = "bench"
+_WHO: Final = (("party0", "p0"), ("party1", "p1"), ("camera", _CAMERA), ("provider", "dealer"))
 
 
 class PartyProcesses:
@@ -48,10 +49,7 @@ class PartyProcesses:
     def __init__(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="blindsight-bench-")
         self.folder = Path(self._temporary.name)
-        self.identities = [
-            Identity.create(self.folder / role, role, name)
-            for role, name in zip(ROLES, ("p0", "p1", _CAMERA, "dealer"), strict=True)
-        ]
+        self.identities = [Identity.create(self.folder / role, role, name) for role, name in _WHO]
         for one in self.identities:
             for other in self.identities:
                 if one is not other:

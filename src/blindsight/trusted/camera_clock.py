@@ -10,8 +10,11 @@ from typing import Final
 
 PICTURES: Final = ("decode", "detect", "track", "embed")
 """Stages of seeing: frames, faces in them, whose they are, embeddings (with alignment)."""
-PROTECTION: Final = ("quantise", "deal", "share", "send", "footage")
-"""Stages that are there because nobody else may see the face; footage is of stills alone."""
+PROTECTION: Final = ("quantise", "deal", "share", "send")
+"""Stages that are there because nobody else may see the face."""
+FOOTAGE: Final = "footage"
+"""Sharing stills, where they are kept; video is shared while it is decoded."""
+_STAGES: Final = (*PICTURES, *PROTECTION, FOOTAGE)
 _FADE: Final = 0.98
 
 
@@ -23,9 +26,9 @@ class StageClock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seconds = dict.fromkeys(PICTURES + PROTECTION, 0.0)
-        self._counts = dict.fromkeys(PICTURES + PROTECTION, 0)
-        self._longest = dict.fromkeys(PICTURES + PROTECTION, 0.0)
+        self._seconds = dict.fromkeys(_STAGES, 0.0)
+        self._counts = dict.fromkeys(_STAGES, 0)
+        self._longest = dict.fromkeys(_STAGES, 0.0)
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
@@ -65,7 +68,7 @@ class StageClock:
 
     @property
     def protection_share(self) -> float:
-        """Which part of all stages' time was protection, 0 to 1; 0 before anything happened."""
+        """Which part of all stages' time was protection, footage too, 0 to 1; 0 before anything happened."""
         seconds = self.seconds
         everything = sum(seconds.values())
-        return sum(seconds[stage] for stage in PROTECTION) / everything if everything else 0.0
+        return sum(seconds[stage] for stage in (*PROTECTION, FOOTAGE)) / everything if everything else 0.0
