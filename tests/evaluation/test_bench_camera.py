@@ -4,7 +4,7 @@ import pytest
 
 from blindsight.core.errors import UsageError
 from blindsight.evaluation import bench_camera as bench
-from blindsight.trusted.camera_clock import PICTURES, PROTECTION, StageClock
+from blindsight.trusted.camera_clock import FOOTAGE, PICTURES, PROTECTION, StageClock
 from cli.running import run
 from watching import SOMEBODY, film, pipeline, scene
 
@@ -83,7 +83,9 @@ def test_the_clock():
         pass
     with pytest.raises(ZeroDivisionError), clock("send"):
         raise ZeroDivisionError
-    assert clock.counts == {stage: int(stage in ("detect", "send")) for stage in (*PICTURES, *PROTECTION)}
+    assert clock.counts == {
+        stage: int(stage in ("detect", "send")) for stage in (*PICTURES, *PROTECTION, FOOTAGE)
+    }
     assert 0.0 < clock.protection_share < 1.0
     assert clock.longest("send") > 0.0
     clock.restart()
