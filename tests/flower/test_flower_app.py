@@ -306,6 +306,17 @@ class Deployment:
         for name, process in self.started.items():
             self.kill(name)
             process.wait()
+        for left in self.leftovers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(left, signal.SIGKILL)
+
+    def leftovers(self):
+        """What Flower started in sessions of its own, which outlives the link."""
+        wanted = f"FLWR_HOME={self.environment['FLWR_HOME']}".encode()
+        for place in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if wanted in (place / "environ").read_bytes().split(b"\0"):
+                    yield int(place.name)
 
     def start(self, name, *command):
         with (self.folder / f"{name}.log").open("w") as log:
