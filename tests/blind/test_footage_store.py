@@ -249,8 +249,13 @@ class TestOpening:
 
 def _dying(folder: str, data: bytes, point: str) -> None:
     store = FootageStore(Path(folder), 0, Limits(reserve=0))
-    owner, name = {"fsync": (os, "fsync"), "replace": (Path, "replace"), "sync": (footage_store, "_sync"),
-                   "insert": (FootageStore, "_insert")}[point]  # fmt: skip
+    points = {
+        "fsync": (os, "fsync"),
+        "replace": (Path, "replace"),
+        "sync": (footage_store, "sync_folder"),
+        "insert": (FootageStore, "_insert"),
+    }
+    owner, name = points[point]
 
     def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from blindsight.core.errors import UsageError
+from blindsight.wire.state import sync_folder
 
 _BALLAST_BYTES: Final = 256 << 10
 """Set aside so that a gallery can be deleted when the disk is full."""
@@ -66,11 +67,7 @@ class DataFolder:
 
     def sync(self) -> None:
         """Have a file that was just made survive a power cut. Raises OSError."""
-        held = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(held)
-        finally:
-            os.close(held)
+        sync_folder(self.path)
 
     def take_ballast(self) -> None:
         """Reserve a little room, if there is any. Raises OSError for other faults."""

@@ -37,6 +37,7 @@ from blindsight.schemes.footage.public import (
     StillShape,
     parse_share,
 )
+from blindsight.wire.state import sync_folder
 
 _log = logging.getLogger(__name__)
 
@@ -214,9 +215,9 @@ class FootageStore:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        sync_folder(path.parent)
         if new:
-            _sync(self._folder)
+            sync_folder(self._folder)
         return HEAD_BYTES + len(data)
 
     def _insert(self, entry: Entry) -> None:
@@ -384,11 +385,3 @@ def _read(row: tuple[bytes, str, str, int, int, str, int, float]) -> Entry:
 
 def _blocks(size: int) -> int:
     return -(-size // _BLOCK) * _BLOCK
-
-
-def _sync(folder: Path) -> None:
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)

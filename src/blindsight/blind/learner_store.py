@@ -31,6 +31,7 @@ from blindsight.core.learning import ModelInfo, ModelSpec
 from blindsight.core.types import I64, U8
 from blindsight.wire import arrays, learning
 from blindsight.wire.fields import Fields, pack, unpack
+from blindsight.wire.state import sync_folder
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _DOOMED: Final = re.compile(r"doomed-[0-9a-f]{32}")
@@ -68,7 +69,7 @@ class LearnerStore:
         with _translated():
             place.mkdir(mode=0o700)
             _write(place / "about", about)
-            _sync(self._folder.path)
+            sync_folder(self._folder.path)
         return self.info(model_id)
 
     def models(self) -> list[ModelInfo]:
@@ -91,7 +92,7 @@ class LearnerStore:
         with _translated():
             doomed = place.with_name(f"doomed-{model_id}")
             place.rename(doomed)
-            _sync(self._folder.path)
+            sync_folder(self._folder.path)
             shutil.rmtree(doomed)
 
     # -- images and versions -------------------------------------------------------------------
@@ -103,7 +104,7 @@ class LearnerStore:
             number = len(_numbered(place, _IMAGES)) + 1
             batch = arrays.encode({}, {"labels": labels, "pixels": pixels})
             _write(place / f"images-{number:08d}-{len(labels)}", batch)
-            _sync(place)
+            sync_folder(place)
 
     def images(self, model_id: str) -> tuple[U8, I64]:
         """All batches: uint8 (n, values) and int64 (n,)."""
@@ -122,7 +123,7 @@ class LearnerStore:
         place = self._place(model_id)
         with _translated():
             _write(place / f"model-{len(_numbered(place, _MODEL)) + 1:08d}", model)
-            _sync(place)
+            sync_folder(place)
 
     def version(self, model_id: str, version: int) -> tuple[int, bytes]:
         """A version's number and bytes; 0 is the newest."""
@@ -200,14 +201,6 @@ def _write(path: Path, content: bytes) -> None:
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
-
-
-def _sync(folder: Path) -> None:
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)
 
 
 @contextmanager

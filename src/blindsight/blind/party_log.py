@@ -15,6 +15,7 @@ from typing import Any, Final
 from blindsight.core.errors import StorageFullError, TamperedError
 from blindsight.core.evidence import Evidence
 from blindsight.wire.fields import pack
+from blindsight.wire.state import sync_folder
 
 MOST_EVIDENCE: Final = 1000
 
@@ -40,7 +41,7 @@ class PartyLog:
         os.ftruncate(self._file, end)
         os.lseek(self._file, end, os.SEEK_SET)
         self._end = end
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def close(self) -> None:
         """Let go of the file. Calling it twice is harmless."""
@@ -82,7 +83,7 @@ class PartyLog:
                 file.flush()
                 os.fsync(file.fileno())
             path.chmod(0o600)
-            _sync_folder(self._evidence)
+            sync_folder(self._evidence)
         self.append(
             "abort",
             reason=evidence.reason,
@@ -150,11 +151,3 @@ class PartyLog:
 def _write(file: int, data: bytes) -> None:
     while data:
         data = data[os.write(file, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

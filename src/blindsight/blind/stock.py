@@ -27,6 +27,7 @@ from blindsight.core.evidence import Evidence
 from blindsight.schemes.dealerless.params import Sizes
 from blindsight.schemes.dealerless.prepared import Prepared
 from blindsight.wire.fields import pack
+from blindsight.wire.state import sync_folder
 
 MOST_FACES: Final = 1 << 16
 MOST_BATCHES: Final = 1 << 16
@@ -291,7 +292,7 @@ class Stock:
     def keep(self, part: Path) -> Path:
         """From now on the batch counts; where it is."""
         path = part.rename(part.with_suffix(".batch"))
-        _sync(self.folder)
+        sync_folder(self.folder)
         return path
 
 
@@ -409,12 +410,7 @@ def remove(path: Path) -> None:
         with _opened(gone, os.O_WRONLY) as file, contextlib.suppress(OSError):
             _blank(file, 0, os.fstat(file).st_size)
         gone.unlink()
-        _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    with _opened(folder, os.O_RDONLY | os.O_DIRECTORY) as held:
-        os.fsync(held)
+        sync_folder(path.parent)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blindsight.cli.options import Json, Yes
+from blindsight.cli.options import Json, Yes, address
 from blindsight.cli.output import PROTOCOL, Output, clean, fields, plural, size, table
 from blindsight.core.errors import UsageError
 
@@ -135,7 +135,6 @@ def reveal(
 
     Both parties log it. Exit code 3 where a party gives nothing, or something that the camera did not make.
     """
-    from blindsight.cli.serve_party import address
     from blindsight.trusted.footage_reveal import camera_keys, reveal_footage
     from blindsight.wire.consent import opened_request, read_file
     from blindsight.wire.tls import Identity

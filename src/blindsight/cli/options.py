@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from blindsight.core.errors import UsageError
+
 _KEYS = "The vault"
 _SERVER = "The matcher"
 
@@ -84,3 +86,11 @@ CalibrationFile = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+def address(text: str, *, free: bool = False) -> tuple[str, int]:
+    """HOST:PORT as its two parts; port 0 only where ``free`` says that it may take a free one."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not (0 if free else 1) <= int(port) <= 65535:
+        raise UsageError(f"{text} is not a host and a port, such as 127.0.0.1:8440.")
+    return host.strip("[]"), int(port)

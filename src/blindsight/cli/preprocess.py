@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blindsight.cli.options import Json
+from blindsight.cli.options import Json, address
 from blindsight.cli.output import Output, fields, plural, size
 from blindsight.core.errors import UsageError
 
@@ -185,7 +185,4 @@ def address_of(number: int | None, peer: str | None, listen: str | None) -> tupl
     text, other = (peer, listen) if number == 0 else (listen, peer)
     if text is None or other is not None:
         raise UsageError("Party 0 takes --peer HOST:PORT, and party 1 --listen HOST:PORT.")
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) <= 65535:
-        raise UsageError(f"{text} is not a host and a port, such as 127.0.0.1:8440.")
-    return host.strip("[]"), int(port)
+    return address(text)

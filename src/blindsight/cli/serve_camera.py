@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blindsight.cli.options import Json
+from blindsight.cli.options import Json, address
 from blindsight.cli.output import Output, clean, fields, plural
 from blindsight.core.errors import UsageError
 
@@ -155,14 +155,6 @@ def camera(
             if recording is not None and not recording.finish():
                 output.note("Footage that the parties did not take in time is lost.", "yellow")
             said.over(reason, recording)
-
-
-def address(text: str) -> tuple[str, int]:
-    """Host and port; `UsageError` for anything else."""
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) <= 65535:
-        raise UsageError(f"{text} is not a host and a port, such as 127.0.0.1:8440.")
-    return host.strip("[]"), int(port)
 
 
 def _made(

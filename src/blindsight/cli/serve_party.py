@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blindsight.cli.options import Json
+from blindsight.cli.options import Json, address
 from blindsight.cli.output import Output, clean, fields
 from blindsight.core.errors import UsageError
 
@@ -71,7 +71,7 @@ def party(
         output.show(f"{found.at}  {clean(found.camera)}  {clean(entries)}  {found.receipt[:16]}", "bold")
 
     served = Party(
-        number, Identity(identity), watchlist, data, address(listen),
+        number, Identity(identity), watchlist, data, address(listen, free=True),
         None if peer is None else address(peer), on_alert=alert,
         footage=Limits(footage_days, footage_bytes),
     )  # fmt: skip
@@ -86,14 +86,6 @@ def party(
     )
     served.run()
     output.note("stopped")
-
-
-def address(text: str) -> tuple[str, int]:
-    """``HOST:PORT``, as it stands on a command line; `UsageError` for anything else."""
-    host, _, port = text.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise UsageError(f"{text} is not a host and a port, such as 127.0.0.1:8440.")
-    return host.strip("[]"), int(port)
 
 
 def shown_address(bound: tuple[str, int]) -> str:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from blindsight.cli.options import Json
+from blindsight.cli.options import Json, address
 from blindsight.cli.output import Output, fields
-from blindsight.cli.serve_party import address, shown_address
+from blindsight.cli.serve_party import shown_address
 
 
 def provider(
@@ -33,7 +33,7 @@ def provider(
     from blindsight.wire.tls import Identity
 
     output = Output(as_json)
-    served = Provider(Identity(identity), (address(party0), address(party1)), address(listen))
+    served = Provider(Identity(identity), (address(party0), address(party1)), address(listen, free=True))
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda *_: served.stop())
     shown = shown_address(served.address)

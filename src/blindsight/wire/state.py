@@ -17,6 +17,15 @@ from blindsight.wire.fields import Fields, pack, unpack
 _LARGEST: Final = 1 << 30
 
 
+def sync_folder(folder: Path) -> None:
+    """Have what was just made, renamed or removed in a folder survive a power cut. Raises OSError."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(held)
+    finally:
+        os.close(held)
+
+
 def write_state(path: Path, content: Mapping[str, Any]) -> None:
     """Replace a state file. Raises `StorageFullError` where it cannot be written; the old one stays."""
     fresh = path.with_name(path.name + ".new")
@@ -27,11 +36,7 @@ def write_state(path: Path, content: Mapping[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         raise StorageFullError(f"{path} cannot be written: {error.strerror}.") from error
 
