@@ -12,7 +12,7 @@ import pytest
 import clips
 from blindsight.schemes.spdz2k.params import Params
 from blindsight.schemes.spdz2k.share import quantise
-from blindsight.trusted.camera_clock import PICTURES, PROTECTION
+from blindsight.trusted.camera_clock import FOOTAGE, PICTURES, PROTECTION
 from blindsight.vision import Image, open_embedder
 from cli.running import BLINDSIGHT, run
 from duo import Duo
@@ -85,7 +85,7 @@ def test_an_alert_for_the_person_and_only_once(town, clip):
     assert over["sent"] == over["answered"] == 1
     assert over["sent"] + over["dummies"] == 2 * over["ticks"]
     assert 0 < over["protection_share"] < 0.5
-    assert list(over["stage_seconds"]) == [*PICTURES, *PROTECTION]
+    assert list(over["stage_seconds"]) == [*PICTURES, *PROTECTION, FOOTAGE]
     assert alerts(town) == [["astronaut"], ["astronaut"]]
 
 
@@ -108,14 +108,34 @@ def test_no_alert_at_another_threshold(clip, tmp_path, signals):
         strict.stop()
 
 
-def test_signals_end_it(town, clip):
-    cameras = [watching(town, clip, "--realtime") for _ in (0, 1)]
-    for camera, number in zip(cameras, (signal.SIGTERM, signal.SIGINT), strict=True):
-        camera.wait_for("started")
-        os.kill(camera._process.pid, number)
-        assert camera.wait_for("over")["reason"] == "stopped"
-        assert camera._process.wait(5) == 0
-        assert camera.errors == "stopped\n"
+@pytest.mark.parametrize(("kind", "pieces", "every"), [("stills", 3, "0.5"), ("segments", 2, "0.5")])
+def test_footage_is_kept_by_both(town, clip, kind, pieces, every, signals):
+    """30 frames, 24 a second, a key frame every 12: stills at 0, 0.5 and 1 s, segments of half a second."""
+    before = [len(held(town, party)) for party in (0, 1)]
+    told = run(*arguments(town, clip, "--json", "--footage", kind, "--footage-every", every))
+    assert told.code == 0, told.err
+    counts = told.lines[-1]["footage"]
+    assert counts["offered"] == counts["kept"] >= pieces
+    assert (counts["refused"], counts["dropped"]) == (0, 0)
+    both = [held(town, party)[before[party] :] for party in (0, 1)]
+    assert len(both[0]) == len(both[1]) == counts["kept"]
+    assert {one["kind"] for one in both[0]} == {kind.removesuffix("s")}
+    assert {one["digest"] for one in both[0]} == {one["digest"] for one in both[1]}
+
+
+def held(town, party):
+    shown = run("footage", "list", town.folder / f"data{party}", "--camera", "gate", "--json")
+    return shown.json["footage"] if shown.code == 0 else []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_it(town, clip, number):
+    camera = watching(town, clip, "--realtime")
+    camera.wait_for("started")
+    os.kill(camera._process.pid, number)
+    assert camera.wait_for("over")["reason"] == "stopped"
+    assert camera._process.wait(5) == 0
+    assert camera.errors == "stopped\n"
 
 
 def test_so_many_seconds(town, clip, signals):
