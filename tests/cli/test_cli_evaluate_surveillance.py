@@ -13,7 +13,8 @@ from real_data import DATA, needs
 
 COMMAND = ("evaluate", "surveillance")
 COSTS = (
-    "--only", "table", "--only", "entries", "--entries", "5", "--dims", "4", "--threads", "1",
+    "--only", "table", "--only", "dealerless", "--only", "entries", "--entries", "5", "--dims", "4",
+    "--threads", "1",
     "--sizes", "5", "--repeats", "1", "--batch", "2",
 )  # fmt: skip
 REST = ("--only", "accuracy", "--only", "attack", "--scales", "40", "--entries", "20", "--hunted", "1")
@@ -27,6 +28,9 @@ def test_costs_with_party_processes(tmp_path):
     assert found["entries"] == found["table"]  # measured once
     assert 0 < found["table"][0]["online_ms"] < found["table"][0]["total_ms"]
     assert found["accuracy"] is found["attacks"] is None
+    alone = found["without_dealer"]
+    assert (alone["entries"], alone["dim"], alone["security_bits"]) == (5, 4, 40)
+    assert alone["offline_mb_per_face"] > 0 < alone["online_ms"]
     assert found["report"] == str(tmp_path / "costs.html")
     assert (tmp_path / "costs-csv" / "entries.csv").exists()
     assert done.err == ""
@@ -66,7 +70,7 @@ def test_on_photos(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--only", "everything"), "no part 'everything'; choose among table, entries"),
+        (("--only", "everything"), "no part 'everything'; choose among table, dealerless"),
         (("--threads", "1,two"), "--threads takes whole numbers from 1 to 256"),
         (("--threads", "0"), "--threads takes"),
         (("--dims", "1"), "--dims takes whole numbers from 2"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,17 @@ def test_ratios(everything):
         ("MP-SPDZ with a dealer, one of a batch", 0.55, row.total_ms_batched),
     ):
         assert float(cells[name][-2].split()[0].replace(",", "")) == pytest.approx(theirs / ours, rel=0.01)
+
+
+def test_the_line_without_a_dealer(everything):
+    from blindsight.evaluation.bench_dealerless import Row
+
+    alone = Row(150, 128, 4, 0.5, 20.0, 1.0, 5.0, 2.0, 16, 9.0, 40.0, 33, 40, 24, 1.0, 0, 99.0, {}, "none")
+    made = {table.name: table for table in tables(replace(everything, alone=alone))}
+    rows = {row[0]: row[1:] for row in made["neighbours"].rows}
+    assert rows["here, no dealer"][:5] == ("active, no dealer", "505", "5", "20", "0.04")
+    assert rows["here, no dealer, one of 16"][:3] == ("active, no dealer", "502", "2")
+    assert as_fields(replace(everything, alone=alone))["without_dealer"]["offline_s_per_face"] == 0.5
 
 
 def test_the_page_and_the_document(everything, tmp_path):

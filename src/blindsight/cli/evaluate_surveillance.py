@@ -13,6 +13,7 @@ from blindsight.cli.output import Output, clean, table
 from blindsight.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from blindsight.evaluation.bench_dealerless import Row as Alone
     from blindsight.evaluation.crowd import Crowd
     from blindsight.evaluation.report import Table
     from blindsight.evaluation.surveillance_bench import Cost
@@ -25,7 +26,8 @@ _LEFT_OUT = {"corrupt-party": (2, 5, 6, 8, 9, 11), "neighbours": (1, 4, 5)}
 _NOTES = {"corrupt-party": "Alerts are the honest party's, on photos of p. A report has more columns."}
 """Notes of tables that lack what theirs explains."""
 
-PARTS = ("table", "entries", "accuracy", "attack")
+PARTS = ("table", "dealerless", "entries", "accuracy", "attack")
+_ALONE_FACES = 40
 
 
 def surveillance(
@@ -67,10 +69,11 @@ def surveillance(
 ) -> None:
     """Cost, accuracy and cheating in two-party surveillance, beside W. Koch's thesis and other systems.
 
-    table: its benchmark, by real party processes. entries: cost over the length of the watchlist.
-    accuracy: the protocol's bits beside the plaintext rules, on pairs of photos. attack: its section
-    3.3, a party that tracks somebody unlisted, without authentication and here. The report is
-    written when all is done; stopped before, nothing is but the embeddings.
+    table: its benchmark, by real party processes. dealerless: the same, and nobody deals. entries:
+    cost over the length of the watchlist. accuracy: the protocol's bits beside the plaintext rules,
+    on pairs of photos. attack: its section 3.3, a party that tracks somebody unlisted, without
+    authentication and here. The report is written when all is done; stopped before, nothing is but
+    the embeddings.
     """
     output = Output(as_json)
     if report is not None:
@@ -94,6 +97,7 @@ def surveillance(
 
     wanted = _lines(chosen, entries, threads_, dims_, sizes_)
     costs = _measured(output, wanted, repeats, batch)
+    alone = _alone(output, entries, dims_[0]) if "dealerless" in chosen else None
     accuracy = attacks = None
     if crowd is not None and "accuracy" in chosen:
         from blindsight.evaluation.surveillance_accuracy import evaluate_accuracy
@@ -105,7 +109,7 @@ def surveillance(
 
         with output.progress("faces of the attack") as advance:
             attacks = evaluate_attacks(crowd, entries=entries, hunted=hunted, progress=advance)
-    found = Surveillance(*costs, accuracy, attacks)
+    found = Surveillance(*costs, accuracy, attacks, alone)
     page = None
     if report is not None:
         about: dict[str, object] = {
@@ -181,6 +185,18 @@ def _measured(
         made = measure_all(wanted, repeats=repeats, batch=batch, progress=advance)
     found = dict(zip(wanted, made, strict=True))
     return tuple(found[line] for line in lines[0]), tuple(found[line] for line in lines[1])
+
+
+def _alone(output: Output, entries: int, dim: int) -> Alone | None:
+    """One line without a dealer; None, and a note, where what it needs is not installed."""
+    try:
+        from blindsight.evaluation import bench_dealerless as bench
+    except ImportError as error:
+        output.note(f'Not without a dealer: that needs {error.name}, pip install "blindsight[dealerless]".')
+        return None
+    plan = bench.Plan(entries=entries, dim=dim, faces=_ALONE_FACES, units=False)
+    with output.progress("preparing without a dealer"), bench.Networked() as parties:
+        return parties.measure(plan)
 
 
 def _show(output: Output, one: Table) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blindsight.evaluation.figures import Plot
 from blindsight.evaluation.plots import histogram, roc
@@ -26,6 +26,9 @@ from blindsight.evaluation.surveillance_tables import (
     neighbours_table,
 )
 
+if TYPE_CHECKING:
+    from blindsight.evaluation.bench_dealerless import Row as Alone
+
 
 @dataclass(frozen=True, slots=True)
 class Surveillance:
@@ -36,12 +39,14 @@ class Surveillance:
         sizes: lines over the length of the watchlist.
         accuracy: of the pairs.
         attacks: of section 3.3.
+        alone: the same two parties without a dealer.
     """
 
     table: tuple[Cost, ...] = ()
     sizes: tuple[Cost, ...] = ()
     accuracy: Accuracy | None = None
     attacks: Attacks | None = None
+    alone: Alone | None = None
 
     @property
     def reference(self) -> Cost | None:
@@ -57,7 +62,7 @@ def tables(found: Surveillance) -> tuple[Table, ...]:
         if found.table[0].row.entries == THESIS_ENTRIES:
             made.append(beside_thesis_table(found.table))
     if found.reference is not None:
-        made.append(neighbours_table(found.reference))
+        made.append(neighbours_table(found.reference, found.alone))
     if found.sizes:
         made.append(entries_table(found.sizes))
     if found.accuracy is not None:
@@ -80,7 +85,7 @@ def report_of(found: Surveillance, parameters: dict[str, object]) -> Report:
             Section(
                 "Neighbours",
                 (f"The other systems were {ELSEWHERE}.",),
-                (neighbours_table(found.reference),),
+                (neighbours_table(found.reference, found.alone),),
                 (time_of_systems(found.reference),),
             )
         )
@@ -193,6 +198,7 @@ def as_fields(found: Surveillance) -> dict[str, Any]:
         "table": [_cost_fields(cost) for cost in found.table],
         "thesis": [asdict(line) for line in THESIS],
         "neighbours": {"measured": ELSEWHERE, "systems": [asdict(one) for one in NEIGHBOURS]},
+        "without_dealer": None if found.alone is None else asdict(found.alone),
         "entries": [_cost_fields(cost) for cost in found.sizes],
         "accuracy": None if accuracy is None else _accuracy_fields(accuracy),
         "attacks": None if attacks is None else _attack_fields(attacks),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from blindsight.evaluation.report import Cell, Table
 from blindsight.evaluation.surveillance_accuracy import Accuracy, Decisions, Quantised
 from blindsight.evaluation.surveillance_attack import Attacks
@@ -13,6 +15,9 @@ from blindsight.evaluation.surveillance_bench import (
     THESIS_ENTRIES,
     Cost,
 )
+
+if TYPE_CHECKING:
+    from blindsight.evaluation.bench_dealerless import Row as Alone
 
 
 def costs_table(costs: tuple[Cost, ...]) -> Table:
@@ -81,8 +86,8 @@ def beside_thesis_table(costs: tuple[Cost, ...]) -> Table:
     )
 
 
-def neighbours_table(ours: Cost) -> Table:
-    """Other systems, and how often slower than ours they are."""
+def neighbours_table(ours: Cost, alone: Alone | None = None) -> Table:
+    """Other systems, and how often slower than ours they are; ``alone`` is ours without a dealer."""
     threads = f"{ours.threads} thread{'s' if ours.threads > 1 else ''}"
     row = ours.row
     rows: list[tuple[Cell, ...]] = []
@@ -98,6 +103,8 @@ def neighbours_table(ours: Cost) -> Table:
     ):
         cells = (number(value) for value in (total, online, total_bytes / 1e6, online_bytes / 1e6))
         rows.append((words, "active, the camera deals", *cells, None, None))
+    if alone is not None:
+        rows += _without_dealer(alone)
     first = THESIS[0]
     total_s, online_s = ((ms, ms) for ms in (first.total_s * 1e3, first.online_s * 1e3))
     sent = (first.total_mb, first.online_mb)
@@ -131,8 +138,22 @@ def neighbours_table(ours: Cost) -> Table:
         ),
         tuple(rows),
         f"All but ours and the thesis: {ELSEWHERE}. Semi-honest systems let a party cheat. "
-        "The last columns: their time over ours of this run, one of many faces over one of a batch here.",
+        "The last columns: their time over ours of this run, one of many faces over one of a batch here; the "
+        "camera deals. Without a dealer everything is made by the two parties, and its total is for one of "
+        "many faces that are prepared for together.",
     )
+
+
+def _without_dealer(alone: Alone) -> list[tuple[Cell, ...]]:
+    security, offline = "active, no dealer", alone.offline_s_per_face * 1e3
+    online_mb = alone.online_kb / 1e3
+    sent = number(alone.offline_mb_per_face + online_mb), number(online_mb)
+    single, batched = alone.online_ms, alone.online_ms_batched
+    together = f"here, no dealer, one of {alone.together}"
+    return [
+        ("here, no dealer", security, number(offline + single), number(single), *sent, None, None),
+        (together, security, number(offline + batched), number(batched), None, None, None, None),
+    ]
 
 
 def entries_table(costs: tuple[Cost, ...]) -> Table:
