@@ -79,6 +79,28 @@ def test_a_probe_with_long_keys():
     assert found[0].tolist() == found[1].tolist() == listed.matches(faces).tolist()
 
 
+@pytest.mark.parametrize(
+    ("sizes", "size"),
+    [
+        (Sizes(32, 40), 227829),
+        (Sizes(64, 40), 595039),
+        (Sizes(24, 64), 306611),
+        (Sizes(32, 64), 431400),
+        (Sizes(64, 64), 1042108),
+    ],
+    ids=str,
+)
+def test_bytes_of_a_comparison_are_those_of_the_specification(sizes, size):
+    sent = []
+
+    def count(step, party, message):
+        sent.append(len(message))
+        return message
+
+    both(pair_of(sizes), lambda party: prepare_comparisons(party, 64), count)
+    assert sum(sent) // 64 == size
+
+
 @pytest.mark.parametrize("sizes", [Sizes(64, 40), Sizes(64, 64)], ids=str)
 @pytest.mark.parametrize("word", [0, 1])
 def test_a_flipped_bit_of_a_share_is_noticed(sizes, word):
