@@ -40,7 +40,7 @@ class Ideal:
         return RandomOTs(received, pads[self.party])
         yield
 
-    def authenticate(self, values, bits):
+    def authenticate(self, values, bits, checks=1):
         keys = self._words(2, len(values), 2)  # of the inputs of each
         alpha = wide.from_ints([self._keys[1 - self.party]])
         own = wide.sub(wide.mul(values, alpha), keys[self.party])

@@ -454,3 +454,15 @@ def test_the_level_is_a_metric(stocks):
         ask(stocks, FACES[:1])
         assert metrics.registry.get_sample_value("blindsight_party_stock_faces") == 3
     assert [b.left for b in read_batches(stocks[0].folder)] in ([3], [2, 1], [1, 2])
+
+
+def test_a_stock_with_longer_keys(tmp_path):
+    kind = Kind(Sizes(KIND.sizes.value_bits, 64), KIND.entries, KIND.dimension)
+    stocks = [Stock(tmp_path / f"stock{party}", party, kind) for party in (0, 1)]
+    run_both(*(make_batch(stock, 1) for stock in stocks))
+    (batch,) = read_batches(stocks[0].folder)
+    assert (batch.kind.sizes.security_bits, stocks[1].level()) == (64, 1)
+    with using(stocks):
+        one, other = ask(stocks, FACES[:1])
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(one, LISTED.matches(FACES[:1]))

@@ -90,6 +90,15 @@ def test_what_is_missing_is_said(tmp_path: Path, change: list[str], told: str) -
     assert not (tmp_path / "stock").exists()
 
 
+def test_longer_keys(commands: list[list[str]], tmp_path: Path) -> None:
+    more = ("--security-bits", "64", "--faces", "1")
+    ends = [ended(process) for process in [start(command, *more) for command in commands]]
+    assert [(code, said["made"]) for code, said, _ in ends] == [(0, 1)] * 2
+    for n in (0, 1):
+        (batch,) = read_batches(tmp_path / f"stock{n}")
+        assert (batch.kind.sizes.value_bits, batch.kind.sizes.security_bits) == (15, 64)
+
+
 def test_a_list_must_be_named(tmp_path: Path) -> None:
     identity = Identity.create(tmp_path / "id", "party0", "north").folder
     done = run(

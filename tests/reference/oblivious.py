@@ -278,11 +278,12 @@ class Party:
         ]
         return received, pads
 
-    def authenticate(self, values, bits):
+    def authenticate(self, values, bits, checks=1):
         self.calls += 1
         rings = [bits - 4 * c for c in range(self.chunks)]
         sizes = [-(-b // 8) for b in rings]
-        values = [*values, int.from_bytes(os.urandom(16), "little") % 2**bits]
+        count = len(values)
+        values = [*values, *(int.from_bytes(os.urandom(16), "little") % 2**bits for _ in range(checks))]
         n = len(values)
         start, self.word_blocks = self.word_blocks, self.word_blocks + n
         message, v = b"", []
@@ -303,22 +304,31 @@ class Party:
                 w[-1].append(mine * d + sum((mine - j) * s[i] for j, s in enumerate(streams) if s))
         seed = os.urandom(16)
         answer = yield seed
-        chi = [*(block % 2**64 for block in blocks(answer, 0, n - 1)), 1]
-        message = self.sum(chi, values, bits)
-        for c in range(self.chunks):
-            message += self.sum(chi, v[c], rings[c])
+
+        def weights(seed, check):
+            masks = [int(other == check) for other in range(checks)]
+            return [*(block % 2**64 for block in blocks(seed, check * count, count)), *masks]
+
+        message = b""
+        for check in range(checks):
+            chi = weights(answer, check)
+            message += self.sum(chi, values, bits)
+            for c in range(self.chunks):
+                message += self.sum(chi, v[c], rings[c])
         answer = yield message
-        chi = [*(block % 2**64 for block in blocks(seed, 0, n - 1)), 1]
-        at = -(-bits // 8)
-        x = int.from_bytes(answer[:at], "little")
-        for c in range(self.chunks):
-            y = int.from_bytes(answer[at : at + sizes[c]], "little")
-            at += sizes[c]
-            total = y + sum(a * b for a, b in zip(chi, w[c], strict=True))
-            assert (total - nibbles(self.alpha, self.chunks)[c] * x) % 2 ** rings[c] == 0
+        at = 0
+        for check in range(checks):
+            chi = weights(seed, check)
+            x = int.from_bytes(answer[at : at + -(-bits // 8)], "little")
+            at += -(-bits // 8)
+            for c in range(self.chunks):
+                y = int.from_bytes(answer[at : at + sizes[c]], "little")
+                at += sizes[c]
+                total = y + sum(a * b for a, b in zip(chi, w[c], strict=True))
+                assert (total - nibbles(self.alpha, self.chunks)[c] * x) % 2 ** rings[c] == 0
 
         def joined(parts):
-            return [sum(parts[c][i] << 4 * c for c in range(self.chunks)) % 2**bits for i in range(n - 1)]
+            return [sum(parts[c][i] << 4 * c for c in range(self.chunks)) % 2**bits for i in range(count)]
 
         return joined(v), joined(w)
 

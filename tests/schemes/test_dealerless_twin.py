@@ -19,7 +19,7 @@ from dealerless_pairs import Drawn, both, seeds, weak
 from ideal_oblivious import ideal_pair
 from reference.dealerless import Stream, Twin
 
-SIZES = [weak(8, 5), Sizes(24, 40), Sizes(32, 40)]
+SIZES = [weak(8, 5), Sizes(24, 40), Sizes(32, 40), Sizes(64, 40), Sizes(32, 64), Sizes(64, 64)]
 
 
 def meet(sizes, seed):

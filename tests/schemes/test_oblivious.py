@@ -1,14 +1,15 @@
 """The oblivious layer between honest parties, and against its slow twin."""
 
+import math
 import os
 
 import numpy as np
 import pytest
 
-from blindsight.core.errors import SessionOverError, UsageError
+from blindsight.core.errors import InsecureParametersError, SessionOverError, UsageError
 from blindsight.kernels import wide
 from blindsight.schemes.oblivious import tags, transfers
-from blindsight.schemes.oblivious.session import SECURITY, setup, tag_bits
+from blindsight.schemes.oblivious.session import SECURITY, setup, tag_bits, tag_checks
 from blindsight.schemes.spdz2k.talk import run_both
 from reference import oblivious as twin
 from two_talkers import bits, deal
@@ -130,6 +131,53 @@ def test_many_values_are_tagged_in_parts(monkeypatch):
 def test_rings_for_tags():
     assert [tag_bits(kept) for kept in (41, 64, 72)] == [88, 112, 120]
     assert tag_bits(9, 8) == 24
+    assert [tag_bits(kept, 64) for kept in (56, 65, 128)] == [128, 128, 128]
+
+
+def test_how_often_tags_are_checked():
+    """Never with an error above 2^-s, and once where the ring has room."""
+    found = {(k, s): tag_checks(k + s, s) for k in (1, 24, 32, 40, 41, 64) for s in (40, 64)}
+    assert [found[k, 40] for k in (1, 24, 32, 40, 41, 64)] == [1, 1, 1, 1, 1, 2]
+    assert [found[k, 64] for k in (1, 24, 32, 64)] == [2, 2, 3, 71]
+    for security in range(40, 65, 4):
+        pairs = math.comb(security // 4, 2)
+        for kept in range(security, security + 65):
+            times, spare = tag_checks(kept, security), tag_bits(kept, security) - kept + 1
+            assert pairs * 2**security <= 2 ** (times * min(64, spare))
+            assert pairs * 2**security > 2 ** ((times - 1) * min(64, spare))
+
+
+WIDE = [(40, 104), (64, 65), (64, 96), (64, 128)]
+
+
+@pytest.mark.parametrize(("security", "kept"), WIDE)
+def test_tags_that_are_checked_more_than_once(security, kept):
+    top = 2**security - 1
+    for alphas in (None, (top, 2 ** (security - 1))):
+        ends = deal(security, alphas=alphas)
+        ring, times = tag_bits(kept, security), tag_checks(kept, security)
+        assert times > 1
+        values = [np.concatenate([wide.random(40, ring), wide.from_ints([0, 2**ring - 1])]) for _ in ends]
+        sent = []
+        talks = [end.authenticate(v, ring, times) for end, v in zip(ends, values, strict=True)]
+        one, other = run_both(recorded(talks[0], sent), talks[1])
+        assert tagged(one.own, other.keys, values[0], ends[1].alpha, ring)
+        assert tagged(other.own, one.keys, values[1], ends[0].alpha, ring)
+        assert sum(sent) == tags.message_bytes(42, ring, security // 4, times)
+
+
+def test_the_slow_twin_with_long_keys():
+    real, slow = run_both(setup(0, security=64), twin.setup(1, 2**64 - 5, 64))
+    assert real.security == 64
+    for kept in (65, 128, 96):
+        ring, times = tag_bits(kept, 64), tag_checks(kept, 64)
+        values = [wide.random(3, ring), wide.random(3, ring)]
+        mine, theirs = run_both(
+            real.authenticate(values[0], ring, times),
+            slow.authenticate(wide.to_ints(values[1]), ring, times),
+        )
+        assert tagged(mine.own, wide.from_ints(theirs[1]), values[0], slow.alpha, ring)
+        assert tagged(wide.from_ints(theirs[0]), mine.keys, values[1], real.alpha, ring)
 
 
 @pytest.mark.parametrize("party", [0, 1])
@@ -167,6 +215,14 @@ def test_what_is_out_of_range_is_refused_before_anything_is_said(ends):
         next(setup(2))
     with pytest.raises(UsageError, match="40 bits"):
         next(setup(0, alpha=2**40))
+    with pytest.raises(InsecureParametersError):
+        next(setup(0, security=36))
+    for wrong in (42, 68):
+        with pytest.raises(UsageError, match="multiple of 4"):
+            next(setup(0, security=wrong))
+    for wrong in (0, 129):
+        with pytest.raises(UsageError, match="1 to 128 times"):
+            next(ends[0].authenticate(np.zeros((1, 2), np.uint64), 128, wrong))
     for wrong in (np.zeros(0, np.bool_), np.zeros(3, np.uint8), np.zeros((2, 2), np.bool_)):
         with pytest.raises(UsageError, match="Choices"):
             next(ends[0].random_ots(wrong))

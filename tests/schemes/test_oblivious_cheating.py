@@ -345,6 +345,54 @@ def test_a_difference_in_the_top_bit_tells_the_low_bit_only():
     assert 3 <= noticed <= 30, "15 expected"
 
 
+class Repeatedly(Split):
+    """As before, in every check."""
+
+    def proof(self, seed):
+        n = len(self._values) - self._checks
+        for check in range(self._checks):
+            factor = int(weights(seed, n, check * n)[2, 0])
+            wrong = wide.from_ints([self.guess * factor * self.by])[0]
+            self._v[1, n + check] = wide.sub(self._v[1, n + check], wrong)
+        return tags.Inputs.proof(self, seed)
+
+
+@pytest.mark.parametrize(("spare", "times"), [(0, 1), (0, 2), (1, 1), (1, 2), (0, 3), (0, 6)])
+def test_checks_multiply_what_a_wrong_guess_passes_with(spare, times):
+    """The least error that counts modulo 2^(128 − spare), against a key that makes its guess wrong."""
+    trials, values, passed = 160, wide.random(5, 128), 0
+    kind = type("Wrong", (Repeatedly,), {"by": 1 << 128 - spare - 4 - 1, "guess": 0})
+    for _ in range(trials):
+        end, other = deal(8, (0x10, 0))
+        other.__class__ = type("Cheat", (Oblivious,), {"_inputs": kind})
+        try:
+            found = run_both(end.authenticate(values, 128, times), other.authenticate(values, 128, times))
+        except WrongCorrelationError:
+            continue
+        left = wide.add(found[1].own, found[0].keys)
+        error = wide.sub(left, wide.mul(values, wide.from_ints([0x10])))
+        assert wide.to_ints(wide.reduce(error, 128 - spare)) == [0, 0, 1 << 127 - spare, 0, 0]
+        passed += 1
+    probability = 2.0 ** (-(spare + 1) * times)
+    spread = 4 * (trials * probability * (1 - probability)) ** 0.5
+    assert abs(passed - trials * probability) <= spread, "the promise, which this cheat reaches"
+
+
+def test_a_right_guess_of_one_bit_passes_every_check():
+    """And it is one bit of the key that the difference in the top bit needs: half of all keys."""
+    kind = type("Guess", (Repeatedly,), {"by": 1 << 128 - 4 - 1, "guess": 1})
+    values = wide.random(5, 128)
+    for low, right in ((0x10, True), (0x70, True), (0x20, False)):
+        end, other = deal(8, (low, 0))
+        other.__class__ = type("Cheat", (Oblivious,), {"_inputs": kind})
+        talks = end.authenticate(values, 128, 40), other.authenticate(values, 128, 40)
+        if right:
+            run_both(*talks)
+        else:
+            with pytest.raises(WrongCorrelationError):
+                run_both(*talks)
+
+
 class Shifted(tags.Inputs):
     """Proves another sum of inputs than it tagged, guessing the whole key."""
 

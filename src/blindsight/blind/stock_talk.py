@@ -95,7 +95,7 @@ def make_batch(stock: Stock, faces: int) -> Talk[Path]:
         StorageFullError: there is no room.
 
     """
-    oblivious = yield from setup(stock.party)
+    oblivious = yield from setup(stock.party, security=stock.kind.sizes.security_bits)
     maker = Maker(oblivious, stock.kind.sizes)
     prepared = yield from prepare(maker, stock.kind.entries, stock.kind.dimension, faces)
     if maker.unchecked:

@@ -67,6 +67,10 @@ def preprocess(
     value_bits: Annotated[
         int, typer.Option(min=8, max=24, help="Bits of a comparison.", rich_help_panel=_PREPARED)
     ] = 24,
+    security_bits: Annotated[
+        int,
+        typer.Option(min=40, max=64, help="Bits of a MAC key, a multiple of 4.", rich_help_panel=_PREPARED),
+    ] = 40,
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Loopback port for Prometheus; 0 takes a free one.")
     ] = None,
@@ -84,7 +88,7 @@ def preprocess(
     address = address_of(number, peer, listen)
     if identity is None:
         raise UsageError("Say who this party is: --identity DIR, made by `blindsight keys new`.")
-    kind = _kind(watchlist, entries, dimension, value_bits)
+    kind = _kind(watchlist, entries, dimension, value_bits, security_bits)
     try:
         from blindsight.blind.stock_filling import StockMetrics, fill
     except ImportError as error:
@@ -159,7 +163,9 @@ def _status(output: Output, folder: Path) -> None:
     output.show(fields(batches=f"{len(batches):,}"))
 
 
-def _kind(watchlist: Path | None, entries: int | None, dimension: int, value_bits: int) -> Kind:
+def _kind(
+    watchlist: Path | None, entries: int | None, dimension: int, value_bits: int, security_bits: int
+) -> Kind:
     from blindsight.blind.stock import Kind
     from blindsight.schemes.dealerless.params import Sizes
 
@@ -172,10 +178,10 @@ def _kind(watchlist: Path | None, entries: int | None, dimension: int, value_bit
             listed = compared(file.state).watchlist
         finally:
             file.close()
-        return Kind(Sizes(listed.params.value_bits), len(listed), listed.params.dimension)
+        return Kind(Sizes(listed.params.value_bits, security_bits), len(listed), listed.params.dimension)
     if entries is None:
         raise UsageError("Say for which list to prepare: --watchlist FILE, or --entries N.")
-    return Kind(Sizes(value_bits), entries, dimension)
+    return Kind(Sizes(value_bits, security_bits), entries, dimension)
 
 
 def address_of(number: int | None, peer: str | None, listen: str | None) -> tuple[str, int]:

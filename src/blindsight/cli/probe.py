@@ -36,6 +36,9 @@ def probe(
         float,
         typer.Option(min=0, metavar="SECONDS", help="Wait so long for preparations; 0 refuses at once."),
     ] = 0.0,
+    security_bits: Annotated[
+        int, typer.Option(min=40, max=64, help="Bits of a MAC key, as they were prepared.")
+    ] = 40,
     embedder: Annotated[str, typer.Option(help="dlib, or an ONNX model's .toml.")] = "dlib",
     largest_face: LargestFace = False,
     as_json: Json = False,
@@ -63,7 +66,8 @@ def probe(
     listed = compared(state)
     params = listed.watchlist.params
     vectors = _vectors(photos, embedder, largest_face, state.founding) if photos else None
-    own = Stock(stock, number, Kind(Sizes(params.value_bits), len(listed.watchlist), params.dimension))
+    sizes = Sizes(params.value_bits, security_bits)
+    own = Stock(stock, number, Kind(sizes, len(listed.watchlist), params.dimension))
     results: list[dict[str, Any]] = []
     output.note("waiting for the other party")
     stopped = None

@@ -32,7 +32,7 @@ from blindsight.kernels.prg import Stream
 from blindsight.kernels.products import squeeze, squeezed_bytes, stretch
 from blindsight.schemes.dealerless.params import Sizes
 from blindsight.schemes.dealerless.shared import Shared, stack
-from blindsight.schemes.oblivious.session import Oblivious, tag_bits
+from blindsight.schemes.oblivious.session import Oblivious, tag_bits, tag_checks
 from blindsight.schemes.spdz2k.talk import Talk
 
 __all__ = ["SEED_BYTES", "Party", "whole"]
@@ -71,18 +71,13 @@ class Party:
         sizes: the same on both sides.
 
     Raises:
-        ParameterError: the layer below has another number of security bits, or its tags are too short.
+        ParameterError: the layer below has another number of security bits.
 
     """
 
     def __init__(self, oblivious: Oblivious, sizes: Sizes) -> None:
         if oblivious.security != sizes.security_bits:
             raise ParameterError(f"The parties were set up for {oblivious.security} bits of security.")
-        if tag_bits(sizes.numbers, sizes.security_bits) > wide.MOST_BITS:
-            raise ParameterError(
-                f"Tags of {sizes.value_bits} value bits at {sizes.security_bits} bits of security do not fit "
-                f"{wide.MOST_BITS} bits; take fewer value bits."
-            )
         self._oblivious = oblivious
         self.sizes = sizes
         self.number: int = oblivious.party
@@ -187,11 +182,12 @@ class Party:
             bits: of the ring.
 
         """
-        width = tag_bits(bits, self.sizes.security_bits)
+        security = self.sizes.security_bits
+        width, checks = tag_bits(bits, security), tag_checks(bits, security)
         own, keys = [], []
         for at in range(0, len(values), _TAGGED):
             part = values[at : at + _TAGGED]
-            tags = yield from self.oblivious.authenticate(part, width)
+            tags = yield from self.oblivious.authenticate(part, width, checks)
             own.append(wide.reduce(wide.add(wide.mul(part, self._alpha[0]), tags.own), bits))
             keys.append(wide.reduce(tags.keys, bits))
         return (

@@ -29,10 +29,10 @@ def both(party: int, own: bytes, other: bytes) -> bytes:
     return own + other if party == 0 else other + own
 
 
-def weights(seed: bytes, count: int) -> U64:
-    """The first blocks of a seed's stream: uint64 (count, 2). Public."""
+def weights(seed: bytes, count: int, start: int = 0) -> U64:
+    """Blocks of a seed's stream from number ``start`` on: uint64 (count, 2). Public."""
     counters = np.zeros((count, 2), np.uint64)
-    counters[:, 0] = np.arange(count, dtype=np.uint64)
+    counters[:, 0] = np.arange(start, start + count, dtype=np.uint64)
     out = np.empty_like(counters)
     if count:
         mix_portable(counters, seed, out)

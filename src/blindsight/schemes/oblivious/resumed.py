@@ -42,6 +42,6 @@ class Resumed(Oblivious):
         """Refused."""
         raise SessionOverError(_ENDED)
 
-    def authenticate(self, values: U64, bits: int = 112) -> Talk[Tags]:
+    def authenticate(self, values: U64, bits: int = 112, checks: int = 1) -> Talk[Tags]:
         """Refused."""
         raise SessionOverError(_ENDED)

@@ -18,7 +18,8 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from blindsight.core.errors import SessionOverError, UsageError
+from blindsight.core.errors import InsecureParametersError, SessionOverError, UsageError
+from blindsight.kernels import wide
 from blindsight.kernels.leaves import DEPTH, Trees
 from blindsight.schemes.oblivious import coins, tags, transfers
 from blindsight.schemes.oblivious.base import BaseTransfers, base_transfers
@@ -32,16 +33,30 @@ U64 = NDArray[np.uint64]
 T = TypeVar("T")
 
 SECURITY: Final = 40
-"""Bits of a MAC key."""
+"""Bits of a MAC key where nothing else is said, and the least."""
+
+MOST_CHECKS: Final = 128
+_WEIGHT_BITS: Final = 64
 
 
 def tag_bits(kept: int, security: int = SECURITY) -> int:
     """The ring for `Oblivious.authenticate` whose tags are to hold modulo 2^kept.
 
-    `security` + 8 bits more, in whole bytes where one more bit would begin a new one.
+    `security` + 8 bits more, in whole bytes where one more bit would begin a new one; 128 at most.
     """
     bits = kept + security + 8
-    return bits - bits % 8 if bits % 8 == 1 else bits
+    return min(bits - bits % 8 if bits % 8 == 1 else bits, wide.MOST_BITS)
+
+
+def tag_checks(kept: int, security: int = SECURITY) -> int:
+    """How often such tags are to be checked, in the ring of `tag_bits`, for an error of 2^-security.
+
+    Once where the ring has `security` bits to spare; the fewer it has, the more often.
+    """
+    chunks = -(-security // DEPTH)
+    pairs = max(1, chunks * (chunks - 1) // 2)
+    each = min(_WEIGHT_BITS, tag_bits(kept, security) - kept + 1)
+    return -(-((pairs << security) - 1).bit_length() // each)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,35 +78,35 @@ class Roots:
     punctured: U64
 
 
-def _chunks(security: int) -> int:
-    if security % DEPTH or not 0 < security <= 64:
-        raise UsageError("The bits of a MAC key are a multiple of 4, up to 64.")
-    return security // DEPTH
-
-
 def nibbles(value: int, count: int) -> list[int]:
     """The chunks of Δ or α, lowest first."""
     return [value >> DEPTH * i & (1 << DEPTH) - 1 for i in range(count)]
 
 
-def setup(party: int, alpha: int | None = None, *, _security: int = SECURITY) -> Talk[Oblivious]:
+def setup(party: int, alpha: int | None = None, *, security: int = SECURITY) -> Talk[Oblivious]:
     """Base transfers and seeds in both directions; two rounds.
 
     Args:
         party: 0 or 1.
-        alpha: this party's MAC key, 0 … 2^40 − 1; drawn where not given.
+        alpha: this party's MAC key, 0 … 2^security − 1; drawn where not given.
+        security: its bits, 40 to 64, a multiple of 4; the same on both sides.
 
     Raises:
+        InsecureParametersError: less than 40 bits.
         AbortError: the other party's messages are not what they must be.
 
     """
     if party not in (0, 1):
         raise UsageError("The parties are 0 and 1.")
-    chunks = _chunks(_security)
+    if security < SECURITY:
+        raise InsecureParametersError(f"A MAC key of {security} bits is too short; take at least {SECURITY}.")
+    if security % DEPTH or security > _WEIGHT_BITS:
+        raise UsageError(f"The bits of a MAC key are a multiple of {DEPTH}, up to {_WEIGHT_BITS}.")
     if alpha is None:
-        alpha = int.from_bytes(os.urandom(8), "little") % (1 << _security)
-    if not 0 <= alpha < 1 << _security:
-        raise UsageError(f"A MAC key has {_security} bits.")
+        alpha = int.from_bytes(os.urandom(8), "little") % (1 << security)
+    if not 0 <= alpha < 1 << security:
+        raise UsageError(f"A MAC key has {security} bits.")
+    chunks = security // DEPTH
     return (
         yield from witnessed(_setup(party, alpha, chunks), party=party, session=bytes(16), first=0, count=0)
     )
@@ -187,12 +202,13 @@ class Oblivious:
             talk = transfers.transfers(receiver, sender, *keys)
             return (yield from self._witnessed(talk, call, count))
 
-    def authenticate(self, values: U64, bits: int = 112) -> Talk[Tags]:
+    def authenticate(self, values: U64, bits: int = 112, checks: int = 1) -> Talk[Tags]:
         """Tags of this party's values and keys of the other's; three rounds for every 2^17.
 
         Args:
             values: uint64 (n, 2), integers modulo 2^bits, n at most 2^22 and public.
-            bits: of the ring. What passed the check holds modulo 2^(bits − s − 8); see `tag_bits`.
+            bits: of the ring. What passed one check holds modulo 2^(bits − s − 8); see `tag_bits`.
+            checks: how often it is checked, 1 to 128; see `tag_checks`.
 
         Returns:
             own T + other K = other α · x modulo 2^bits.
@@ -204,17 +220,19 @@ class Oblivious:
         count, chunks = len(values), len(self._keyed)
         if values.ndim != 2 or values.shape[1] != 2 or not 0 < count <= tags.MOST_VALUES:
             raise UsageError(f"Values are 1 to {tags.MOST_VALUES} pairs of words.")
-        if not self.security < bits <= 128:
+        if not self.security < bits <= wide.MOST_BITS:
             raise UsageError(f"A ring for tags has {self.security + 1} to 128 bits.")
+        if not 1 <= checks <= MOST_CHECKS:
+            raise UsageError(f"Tags are checked 1 to {MOST_CHECKS} times.")
         with self._call() as call:
             made = []
             for first in range(0, count, tags.PART):
                 part = values[first : first + tags.PART]
                 start = self._word_blocks
-                self._word_blocks += len(part) + 1
-                inputs = self._inputs(self._tagged, start, part, bits)
-                keys = tags.Keys(self._keyed, start, self.alpha, len(part), bits)
-                talk = tags.tagging(inputs, keys, len(part), bits, chunks)
+                self._word_blocks += len(part) + checks
+                inputs = self._inputs(self._tagged, start, part, bits, checks)
+                keys = tags.Keys(self._keyed, start, self.alpha, len(part), bits, checks)
+                talk = tags.tagging(inputs, keys, len(part), bits, chunks, checks)
                 made.append((yield from self._witnessed(talk, call, len(part))))
             return Tags(np.concatenate([m.own for m in made]), np.concatenate([m.keys for m in made]))
 

@@ -41,30 +41,31 @@ class Tags:
     keys: U64
 
 
-def correction_bytes(count: int, bits: int, chunks: int) -> int:
+def correction_bytes(count: int, bits: int, chunks: int, checks: int = 1) -> int:
     """Length of round 1."""
-    return (count + 1) * packed_bytes(bits, chunks)
+    return (count + checks) * packed_bytes(bits, chunks)
 
 
-def proof_bytes(bits: int, chunks: int) -> int:
+def proof_bytes(bits: int, chunks: int, checks: int = 1) -> int:
     """Length of round 3."""
-    return wide.element_bytes(bits) + packed_bytes(bits, chunks)
+    return checks * (wide.element_bytes(bits) + packed_bytes(bits, chunks))
 
 
-def message_bytes(count: int, bits: int, chunks: int) -> int:
+def message_bytes(count: int, bits: int, chunks: int, checks: int = 1) -> int:
     """Bytes that each party sends for so many values, all rounds."""
     parts = -(-count // PART)
-    rest = SEED_BYTES + proof_bytes(bits, chunks)
-    return (count + parts) * packed_bytes(bits, chunks) + parts * rest
+    rest = SEED_BYTES + proof_bytes(bits, chunks, checks)
+    return (count + parts * checks) * packed_bytes(bits, chunks) + parts * rest
 
 
 class Inputs:
     """The half that has inputs and knows all seeds."""
 
-    def __init__(self, trees: Trees, start: int, values: U64, bits: int) -> None:
+    def __init__(self, trees: Trees, start: int, values: U64, bits: int, checks: int = 1) -> None:
         self._bits, self._chunks = bits, chunk_bits(bits, len(trees))
-        mask = wide.random(1, bits)
-        self._values = np.concatenate([wide.reduce(values, bits), mask])
+        self._checks = checks
+        masks = wide.random(checks, bits)
+        self._values = np.concatenate([wide.reduce(values, bits), masks])
         self._u, self._v = trees.fold_words(start, len(self._values))
 
     def correction(self) -> bytes:
@@ -73,25 +74,29 @@ class Inputs:
 
     def proof(self, seed: bytes) -> bytes:
         """Round 3."""
-        chi = _weights(seed, len(self._values))
+        return b"".join(self._sums(seed, check) for check in range(self._checks))
+
+    def _sums(self, seed: bytes, check: int) -> bytes:
+        chi = _weights(seed, len(self._values) - self._checks, check, self._checks)
         sums = [wide.dot(self._values, chi), *wide.dot(self._v, chi)]
         rings = [self._bits, *self._chunks]
         return b"".join(wide.pack(wide.reduce(s, bits), bits) for s, bits in zip(sums, rings, strict=True))
 
     def tags(self) -> U64:
         """T, uint64 (n, 2)."""
-        return join(self._v[:, :-1], self._bits)
+        return join(self._v[:, : -self._checks], self._bits)
 
 
 class Keys:
     """The half that has the MAC key and misses one seed of every tree."""
 
-    def __init__(self, trees: Trees, start: int, alpha: int, count: int, bits: int) -> None:
+    def __init__(self, trees: Trees, start: int, alpha: int, count: int, bits: int, checks: int = 1) -> None:
         self._bits, self._chunks, self._count = bits, chunk_bits(bits, len(trees)), count
+        self._checks = checks
         self._alpha = wide.from_ints(
             [alpha >> DEPTH * chunk & (1 << DEPTH) - 1 for chunk in range(len(trees))]
         )
-        self._u, self._v = trees.fold_words(start, count + 1)
+        self._u, self._v = trees.fold_words(start, count + checks)
         self.seed = os.urandom(SEED_BYTES)
 
     def correct(self, correction: bytes) -> None:
@@ -102,7 +107,12 @@ class Keys:
 
     def check(self, proof: bytes) -> None:
         """Take round 3; `WrongCorrelationError` where the inputs were not the same in all chunks."""
-        chi = _weights(self.seed, self._count + 1)
+        size = len(proof) // self._checks
+        for check in range(self._checks):
+            self._verify(proof[check * size : (check + 1) * size], check)
+
+    def _verify(self, proof: bytes, check: int) -> None:
+        chi = _weights(self.seed, self._count, check, self._checks)
         own = wide.dot(self._v, chi)
         at, said = 0, []
         for bits in (self._bits, *self._chunks):
@@ -120,16 +130,18 @@ class Keys:
 
     def keys(self) -> U64:
         """K, uint64 (n, 2)."""
-        return join(self._v[:, :-1], self._bits)
+        return join(self._v[:, : self._count], self._bits)
 
 
-def _weights(seed: bytes, count: int) -> U64:
-    chi = weights(seed, count)[:, 0].copy()
-    chi[-1] = 1  # the last input is uniform and hides the rest
+def _weights(seed: bytes, count: int, check: int, checks: int) -> U64:
+    """Of ``count`` inputs, and of the masks of all checks, of which only this check's own counts."""
+    chi = np.zeros(count + checks, np.uint64)
+    chi[:count] = weights(seed, count, check * count)[:, 0]
+    chi[count + check] = 1  # this input is uniform and hides the rest
     return chi
 
 
-def tagging(inputs: Inputs, keys: Keys, count: int, bits: int, chunks: int) -> Talk[Tags]:
+def tagging(inputs: Inputs, keys: Keys, count: int, bits: int, chunks: int, checks: int = 1) -> Talk[Tags]:
     """Three rounds.
 
     Args:
@@ -138,9 +150,10 @@ def tagging(inputs: Inputs, keys: Keys, count: int, bits: int, chunks: int) -> T
         count: how many values, each way.
         bits: of the ring.
         chunks: of a MAC key.
+        checks: how many, each with weights and a mask of its own.
 
     """
-    keys.correct((yield from swap(inputs.correction(), correction_bytes(count, bits, chunks))))
+    keys.correct((yield from swap(inputs.correction(), correction_bytes(count, bits, chunks, checks))))
     seed = yield from swap(keys.seed, SEED_BYTES)
-    keys.check((yield from swap(inputs.proof(seed), proof_bytes(bits, chunks))))
+    keys.check((yield from swap(inputs.proof(seed), proof_bytes(bits, chunks, checks))))
     return Tags(inputs.tags(), keys.keys())
