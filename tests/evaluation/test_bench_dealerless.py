@@ -58,6 +58,6 @@ def test_the_command():
         document["units"]
     )
     assert all(cost["us"] > 0 and cost["bytes"] > 0 for cost in document["units"].values())
-    refused = run("bench", "two-party", "--source", "provider")
-    assert refused.code != 0
-    assert "camera or none" in refused.err
+    refused = run("bench", "two-party", "--source", "nobody")
+    assert refused.code == 2
+    assert "provider" in refused.err
