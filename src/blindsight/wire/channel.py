@@ -59,11 +59,7 @@ class Channel:
         return self._run(None, at_most, timeout)
 
     def exchange(self, message: bytes | bytearray, at_most: int, timeout: float | None = None) -> bytearray:
-        """Send one message and take one, at the same time.
-
-        The answer is looked for without sleeping for up to 0.3 ms, as long as that finds answers: waking
-        a core up takes longer than a round of two parties does.
-        """
+        """Send one message and take one, at the same time."""
         return self._run(message, at_most, timeout)
 
     def poll(self, at_most: int) -> bytearray | None:
@@ -106,7 +102,6 @@ class Channel:
         out = memoryview(b"" if message is None else _LENGTH.pack(len(message)) + message)
         self.sent_bytes += len(out)
         taken = bytearray() if at_most is None else None
-        both = message is not None and at_most is not None
         try:
             readable = bool(self._socket.pending())
             while True:
@@ -116,7 +111,7 @@ class Channel:
                     taken = self._inbox.take(at_most, readable)
                 if not out and taken is not None:
                     break
-                readable = self._answered() if both and not out else False
+                readable = self._answered() if at_most is not None and not out else False
                 if not readable:
                     readable = self._wait(bool(out), ends)
         except (OSError, ValueError) as error:
@@ -126,7 +121,11 @@ class Channel:
         return taken
 
     def _answered(self) -> bool:
-        """Look for an answer without sleeping; whether it is there. Half as long after each time in vain."""
+        """Look for what comes without sleeping, for up to 0.3 ms; whether it is there.
+
+        Waking a core up takes longer than a round of two parties does. Half as long after each time in
+        vain, and as long again after a message that would have been found.
+        """
         began = time.perf_counter()
         while (spent := time.perf_counter() - began) < self._eager:
             if select.select([self._socket], (), (), 0)[0]:
