@@ -7,8 +7,9 @@ import socket
 import time
 from typing import Final
 
-from blindsight.core.errors import UnauthorizedError, UnavailableError, UsageError
+from blindsight.core.errors import UnauthorizedError, UnavailableError
 from blindsight.wire.channel import Channel, connect, greet
+from blindsight.wire.listener import bound
 from blindsight.wire.tls import Identity
 
 _AGAIN_SECONDS: Final = 0.2
@@ -37,16 +38,8 @@ def link(number: int, identity: Identity, address: tuple[str, int], wait: float)
                 if time.monotonic() + _AGAIN_SECONDS > ends:
                     raise
                 time.sleep(_AGAIN_SECONDS)
-    with listening(address) as listener:
+    with bound(*address) as listener:
         return accept(listener, identity, ends - time.monotonic())
-
-
-def listening(address: tuple[str, int]) -> socket.socket:
-    """Party 1's listener."""
-    try:
-        return socket.create_server(address, family=socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
-    except OSError as error:
-        raise UsageError(f"Cannot listen on {address[0]}, port {address[1]}: {error.strerror}.") from None
 
 
 def accept(listener: socket.socket, identity: Identity, wait: float) -> Channel:

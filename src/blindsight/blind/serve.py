@@ -19,6 +19,7 @@ from blindsight.blind import service, token
 from blindsight.blind.matcher import LocalMatcher
 from blindsight.core.errors import RefusedError, UsageError
 from blindsight.wire.hosts import is_loopback
+from blindsight.wire.listener import bound
 
 _GRACE_SECONDS: Final = 20
 
@@ -136,13 +137,7 @@ def _outlive_signals() -> None:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=128)
-    except OverflowError:
-        raise UsageError("A port is a number from 0 to 65535.") from None
-    except OSError as error:
-        raise UsageError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from None
+    listener = bound(host, port)
     # Handed on to every connection; without it each answer in two writes waits 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

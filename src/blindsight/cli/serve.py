@@ -27,19 +27,24 @@ def _group() -> None:
     """Run a server."""
 
 
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+TlsCert = Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")]
+TlsKey = Annotated[Path | None, typer.Option(help="Its key (PEM), without passphrase.")]
+TokenFile = Annotated[
+    Path | None, typer.Option(help="The clients' token; made where there is none.", show_default="DIR/token")
+]
+
+
 @app.command()
 def matcher(
     data: Annotated[
         Path, typer.Option("--data", metavar="DIR", help="Folder of its galleries; made where there is none.")
     ],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8420,
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM), without passphrase.")] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help="The clients' token; made where there is none.", show_default="DIR/token"),
-    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    token_file: TokenFile = None,
     max_body: Annotated[
         int | None, typer.Option(min=1, help="Largest request, in bytes.", show_default="64 MiB")
     ] = None,
@@ -96,14 +101,11 @@ def learner(
     data: Annotated[
         Path, typer.Option("--data", metavar="DIR", help="Folder of its models; made where there is none.")
     ],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8421,
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate chain (PEM).")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM), without passphrase.")] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(help="The clients' token; made where there is none.", show_default="DIR/token"),
-    ] = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    token_file: TokenFile = None,
     allow_insecure_http: Annotated[
         bool, typer.Option(help="Listen without TLS on an address that others can reach.")
     ] = False,

@@ -47,7 +47,7 @@ class Listener:
         refused: Callable[[str], None] = _nothing,
     ) -> None:
         self._identity, self._roles, self._serve, self._refused = identity, roles, serve, refused
-        self._socket = _bound(*address)
+        self._socket = bound(*address)
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self._stopping = False
 
@@ -91,7 +91,8 @@ class Listener:
         self._socket.close()
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes a free one. `UsageError` where nobody can."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)
